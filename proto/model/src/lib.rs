@@ -1,0 +1,29 @@
+//! The words of Carillon: what an app, a channel, an event and a refusal are.
+//!
+//! No IO, no serde, no prost and no clock: a word is decided once, when it is parsed, and every
+//! plane then means the same by it. Read the modules in the order in which they are declared.
+
+mod app;
+mod apps;
+mod limits;
+
+mod channel;
+mod event;
+mod socket_id;
+
+mod node;
+mod shard;
+
+mod rejection;
+mod signature;
+
+pub use app::{App, AppId, AppKey, AppSecret, Features, InvalidAppId, OriginPattern, Secrets};
+pub use apps::{Apps, AppsConflict};
+pub use channel::{ChannelKind, ChannelName, InvalidChannelName};
+pub use event::{Draft, Event, EventName, InfoWanted, MessageId, Publish, Tags};
+pub use limits::Limits;
+pub use node::{BootId, NodeId, OwnerId};
+pub use rejection::{Quota, Reason, Rejection};
+pub use shard::{SHARDS, ShardId};
+pub use signature::{Signature, constant_time_eq};
+pub use socket_id::{InvalidSocketId, SocketId};

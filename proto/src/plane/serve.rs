@@ -1,0 +1,247 @@
+//! One accept loop for every listener: TLS or plain, HTTP/1.1 and HTTP/2, deadlines, a cap, a drain.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{Router, extract::Request};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
+};
+use prometheus_client::metrics::counter::Counter;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tower::ServiceExt as _;
+use tracing::{debug, warn};
+
+use super::tls::Tls;
+
+/// A client has this long to send its TLS hello and the head of each request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// After this long the process ends although requests are in flight.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait when the process has no file descriptor left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// What came in: the bytes of a connection, encrypted or not.
+#[derive(Debug)]
+pub enum Stream {
+    /// Clear text.
+    Plain(TcpStream),
+    /// TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Who is at the other end; an extension of every request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The address of the socket.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub encrypted: bool,
+}
+
+/// A bound listener with what it serves.
+#[derive(Debug)]
+pub struct Listener {
+    /// Bound already, so that tests choose port 0 and read the address.
+    pub tcp: TcpListener,
+    /// Encryption, if any.
+    pub tls: Option<Tls>,
+    /// What answers.
+    pub router: Router,
+    /// Connections served at once; over it a new one waits in the kernel's backlog.
+    pub connections_max: usize,
+}
+
+/// What a listener counts.
+#[derive(Clone, Debug, Default)]
+pub struct ListenerMetrics {
+    /// Connections accepted.
+    pub accepted: Counter,
+    /// Connections that ended before their first request: no TLS hello in time, not HTTP.
+    pub failed: Counter,
+    /// Times the process had no file descriptor for a new connection.
+    pub exhausted: Counter,
+}
+
+impl Listener {
+    /// Accepts and serves until `shutdown`; then finishes what is in flight, for at most ten seconds.
+    pub async fn serve(self, metrics: ListenerMetrics, shutdown: impl Future<Output = ()>) {
+        let mut server = auto::Builder::new(TokioExecutor::new());
+        server
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(32 << 10)
+            .keep_alive(true);
+        server
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(1_024)
+            .max_header_list_size(16 << 10)
+            .max_local_error_reset_streams(Some(1_024))
+            .initial_stream_window_size(Some(1 << 20))
+            .initial_connection_window_size(Some(4 << 20))
+            .keep_alive_interval(Some(Duration::from_secs(20)))
+            .keep_alive_timeout(Duration::from_secs(10));
+        let server = Arc::new(server);
+        let drain = GracefulShutdown::new();
+        let places = Arc::new(Semaphore::new(self.connections_max));
+        tokio::pin!(shutdown);
+        loop {
+            let place = tokio::select! {
+                () = &mut shutdown => break,
+                place = Arc::clone(&places).acquire_owned() => place,
+            };
+            let accepted = tokio::select! {
+                () = &mut shutdown => break,
+                accepted = self.tcp.accept() => accepted,
+            };
+            let (tcp, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    pause_after(&error, &metrics).await;
+                    continue;
+                }
+            };
+            metrics.accepted.inc();
+            let connection = Accepted {
+                tcp,
+                address,
+                acceptor: self.tls.as_ref().map(Tls::acceptor),
+                router: self.router.clone(),
+                watcher: drain.watcher(),
+            };
+            let (server, failed) = (Arc::clone(&server), metrics.failed.clone());
+            tokio::spawn(async move {
+                if let Err(error) = connection.serve(&server).await {
+                    failed.inc();
+                    debug!(error, %address, "connection ended early");
+                }
+                drop(place);
+            });
+        }
+        drop(self.tcp);
+        if tokio::time::timeout(DRAIN_TIMEOUT, drain.shutdown()).await.is_err() {
+            warn!("requests were still in flight when the drain ended");
+        }
+    }
+}
+
+/// An accept that failed: a pause where the process is out of descriptors, else nothing.
+async fn pause_after(error: &io::Error, metrics: &ListenerMetrics) {
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) {
+        metrics.exhausted.inc();
+        warn!(%error, "no file descriptor for a new connection");
+        tokio::time::sleep(EXHAUSTED_PAUSE).await;
+    } else {
+        debug!(%error, "accept failed");
+    }
+}
+
+struct Accepted {
+    tcp: TcpStream,
+    address: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+    router: Router,
+    watcher: Watcher,
+}
+
+impl Accepted {
+    async fn serve(self, server: &auto::Builder<TokioExecutor>) -> Result<(), String> {
+        // A small event must not wait for more to come.
+        let _ = self.tcp.set_nodelay(true);
+        let peer = Peer { address: self.address, encrypted: self.acceptor.is_some() };
+        let stream = match self.acceptor {
+            None => Stream::Plain(self.tcp),
+            Some(acceptor) => {
+                let handshake = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(self.tcp));
+                let encrypted = handshake.await.map_err(|_| "no TLS hello in time".to_owned())?;
+                Stream::Tls(Box::new(encrypted.map_err(|error| error.to_string())?))
+            }
+        };
+        let router = self.router;
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            router.clone().oneshot(request)
+        });
+        let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        self.watcher.watch(connection).await.map_err(|error| error.to_string())
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
+            Self::Tls(tls) => Pin::new(tls).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
+            Self::Tls(tls) => Pin::new(tls).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(context, slices),
+            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(tcp) => tcp.is_write_vectored(),
+            Self::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(context),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(context),
+        }
+    }
+}
