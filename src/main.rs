@@ -1,2 +1,35 @@
-//! stub
-fn main() {}
+//! Carillon: all planes in one process, and the command line.
+
+mod all_in_one;
+mod cli;
+mod config;
+mod welcome;
+
+use proto::plane::{self, log, shutdown};
+
+/// Everything that the command line of the server may say.
+#[derive(clap::Args, Debug)]
+struct Program {
+    #[command(flatten)]
+    common: plane::config::Common,
+    #[command(flatten)]
+    config: config::Config,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let first = std::env::args().nth(1).unwrap_or_default();
+    if cli::COMMANDS.contains(&&*first) {
+        return cli::run().await;
+    }
+    let command = clap::Command::new("carillon")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Carillon: a realtime pub/sub server that speaks the Pusher protocol")
+        .after_help("Commands: carillon trigger | subscribe | sign | apps (each with --help)");
+    let program: Program = plane::config::read_or_exit(command);
+    log::start(&program.common)?;
+    all_in_one::start(program.config, shutdown::on_signal())
+        .await?
+        .wait()
+        .await
+}

@@ -1,1 +1,29 @@
-//! stub
+//! The control plane: app settings and limits; admits, orders and dispatches events.
+//!
+//! The way of one event: [`dispatch`] (from a gateway) or [`events`] (from a backend) →
+//! [`publisher`] → [`admission`] → [`shards`] → [`node`] → the stream to the node, and back through
+//! [`ack`].
+
+pub mod config;
+mod control_plane;
+mod running;
+
+pub mod settings;
+
+pub mod dispatch;
+pub mod events;
+pub mod publisher;
+
+pub mod admission;
+pub mod credentials;
+pub mod rate_limit;
+
+pub mod ack;
+pub mod node;
+pub mod nodes;
+pub mod shards;
+
+pub mod metrics;
+
+pub use control_plane::ControlPlane;
+pub use running::{Running, settings as open_settings, start, when_loaded};

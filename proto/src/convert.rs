@@ -30,25 +30,39 @@ impl From<v1::Event> for Draft {
 
 impl From<Quota> for v1::RateLimit {
     fn from(quota: Quota) -> Self {
-        Self { limit: quota.limit, remaining: quota.remaining, reset_ms: quota.reset_ms }
+        Self {
+            limit: quota.limit,
+            remaining: quota.remaining,
+            reset_ms: quota.reset_ms,
+        }
     }
 }
 
 impl From<v1::RateLimit> for Quota {
     fn from(limit: v1::RateLimit) -> Self {
-        Self { limit: limit.limit, remaining: limit.remaining, reset_ms: limit.reset_ms }
+        Self {
+            limit: limit.limit,
+            remaining: limit.remaining,
+            reset_ms: limit.reset_ms,
+        }
     }
 }
 
 impl From<SocketId> for internal::ExcludedSocket {
     fn from(id: SocketId) -> Self {
-        Self { left: id.left, right: id.right }
+        Self {
+            left: id.left,
+            right: id.right,
+        }
     }
 }
 
 impl From<internal::ExcludedSocket> for SocketId {
     fn from(id: internal::ExcludedSocket) -> Self {
-        Self { left: id.left, right: id.right }
+        Self {
+            left: id.left,
+            right: id.right,
+        }
     }
 }
 
@@ -79,9 +93,8 @@ impl TryFrom<&internal::AppRecord> for App {
         let app = record.app.as_ref().ok_or_else(|| {
             Rejection::field(Reason::InvalidInput, "app", "the record has no app")
         })?;
-        let id = AppId::parse(&app.app_id).map_err(|error| {
-            Rejection::field(Reason::InvalidInput, "app_id", error.to_string())
-        })?;
+        let id = AppId::parse(&app.app_id)
+            .map_err(|error| Rejection::field(Reason::InvalidInput, "app_id", error.to_string()))?;
         check_key(&app.key)?;
         check_secret(&record.current_secret)?;
         let previous = Some(&record.previous_secret).filter(|secret| !secret.is_empty());
@@ -117,7 +130,10 @@ pub fn check_key(key: &str) -> Result<(), Rejection> {
 /// An app secret: 1 to 256 bytes.
 pub fn check_secret(secret: &str) -> Result<(), Rejection> {
     if secret.is_empty() || secret.len() > 256 {
-        let message = format!("a secret has 1 to 256 bytes (this one has {})", secret.len());
+        let message = format!(
+            "a secret has 1 to 256 bytes (this one has {})",
+            secret.len()
+        );
         return Err(Rejection::field(Reason::InvalidInput, "secret", message));
     }
     Ok(())
@@ -164,7 +180,12 @@ fn limits(wire: Option<&v1::AppLimits>) -> Result<Limits, Rejection> {
             10_000,
         )?,
         event_payload_bytes_max: 1_024
-            * within("event_payload_kib_max", wire.event_payload_kib_max, 100, 10_240)?,
+            * within(
+                "event_payload_kib_max",
+                wire.event_payload_kib_max,
+                100,
+                10_240,
+            )?,
         batch_events_max: within(
             "batch_events_max",
             wire.batch_events_max,
@@ -178,7 +199,12 @@ fn limits(wire: Option<&v1::AppLimits>) -> Result<Limits, Rejection> {
             100_000,
         )?,
         presence_member_bytes_max: 1_024
-            * within("presence_member_kib_max", wire.presence_member_kib_max, 2, 1_024)?,
+            * within(
+                "presence_member_kib_max",
+                wire.presence_member_kib_max,
+                2,
+                1_024,
+            )?,
         user_authentication_timeout_seconds: within(
             "user_authentication_timeout_seconds",
             wire.user_authentication_timeout_seconds,
@@ -216,16 +242,26 @@ fn features(wire: Option<&v1::AppFeatures>) -> Features {
 
 fn origins(wire: &[String]) -> Result<Vec<OriginPattern>, Rejection> {
     let refuse = |message: String| {
-        Err(Rejection::field(Reason::InvalidInput, "allowed_origins", message))
+        Err(Rejection::field(
+            Reason::InvalidInput,
+            "allowed_origins",
+            message,
+        ))
     };
     if wire.len() > 100 {
-        return refuse(format!("allowed_origins has {} entries, the limit is 100", wire.len()));
+        return refuse(format!(
+            "allowed_origins has {} entries, the limit is 100",
+            wire.len()
+        ));
     }
     for origin in wire {
         let inner = origin.trim().trim_start_matches('*').trim_end_matches('*');
         let wildcards = origin.matches('*').count();
         if origin.len() > 256 || origin.trim().is_empty() {
-            return refuse(format!("an origin has 1 to 256 bytes, one has {}", origin.len()));
+            return refuse(format!(
+                "an origin has 1 to 256 bytes, one has {}",
+                origin.len()
+            ));
         }
         if inner.contains('*') || wildcards > 1 {
             return refuse(format!(
@@ -233,7 +269,10 @@ fn origins(wire: &[String]) -> Result<Vec<OriginPattern>, Rejection> {
             ));
         }
     }
-    Ok(wire.iter().map(|origin| OriginPattern::new(origin)).collect())
+    Ok(wire
+        .iter()
+        .map(|origin| OriginPattern::new(origin))
+        .collect())
 }
 
 #[cfg(test)]
@@ -269,12 +308,18 @@ mod tests {
             assert_eq!(App::try_from(&record).unwrap_err().field, field);
         };
         check("app", |record| record.app = None);
-        check("app_id", |record| record.app.as_mut().unwrap().app_id = "a/b".into());
-        check("key", |record| record.app.as_mut().unwrap().key = "a:b".into());
+        check("app_id", |record| {
+            record.app.as_mut().unwrap().app_id = "a/b".into()
+        });
+        check("key", |record| {
+            record.app.as_mut().unwrap().key = "a:b".into()
+        });
         check("secret", |record| record.current_secret.clear());
         check("limits.batch_events_max", |record| {
-            record.app.as_mut().unwrap().limits =
-                Some(v1::AppLimits { batch_events_max: Some(0), ..v1::AppLimits::default() });
+            record.app.as_mut().unwrap().limits = Some(v1::AppLimits {
+                batch_events_max: Some(0),
+                ..v1::AppLimits::default()
+            });
         });
         check("allowed_origins", |record| {
             record.app.as_mut().unwrap().allowed_origins = vec!["a*b".into()];

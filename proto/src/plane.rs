@@ -6,4 +6,5 @@ pub mod log;
 pub mod operations;
 pub mod reflection;
 pub mod serve;
+pub mod shutdown;
 pub mod tls;

@@ -48,7 +48,11 @@ impl Watcher {
         if let Some(path) = &self.last_known_good
             && let Some(step) = read_last_known_good(path)
         {
-            info!(revision = step.revision, apps = step.upserts.len(), "apps read from disk");
+            info!(
+                revision = step.revision,
+                apps = step.upserts.len(),
+                "apps read from disk"
+            );
             apply(&mut records, step.clone());
             sender.send_replace(Some(Arc::new(index(step.revision, &records))));
         }
@@ -88,16 +92,24 @@ impl Watcher {
         records: &mut HashMap<String, AppRecord>,
     ) -> Result<(), tonic::Status> {
         let mut client = SettingsServiceClient::new(link).max_decoding_message_size(16 << 20);
-        let request = WatchRequest { watcher: self.name.clone() };
+        let request = WatchRequest {
+            watcher: self.name.clone(),
+        };
         let opened = tokio::time::timeout(SILENCE_MAX, client.watch(request));
         let silent = |_| tonic::Status::deadline_exceeded("the control plane is silent");
         let mut stream = opened.await.map_err(silent)??.into_inner();
         let mut pending: Option<WatchResponse> = None;
         let mut carried = false;
         loop {
-            let next = tokio::time::timeout(SILENCE_MAX, stream.next()).await.map_err(silent)?;
+            let next = tokio::time::timeout(SILENCE_MAX, stream.next())
+                .await
+                .map_err(silent)?;
             let Some(part) = next.transpose()? else {
-                return if carried { Ok(()) } else { Err(tonic::Status::unavailable("closed")) };
+                return if carried {
+                    Ok(())
+                } else {
+                    Err(tonic::Status::unavailable("closed"))
+                };
             };
             carried = true;
             let mut step = match pending.take() {
@@ -105,7 +117,11 @@ impl Watcher {
                 Some(mut step) => {
                     step.upserts.extend(part.upserts);
                     step.removed_app_ids.extend(part.removed_app_ids);
-                    WatchResponse { revision: part.revision, more: part.more, ..step }
+                    WatchResponse {
+                        revision: part.revision,
+                        more: part.more,
+                        ..step
+                    }
                 }
             };
             if step.more {
@@ -124,7 +140,9 @@ impl Watcher {
 
     /// Writes the snapshot beside the last one and renames it: a crash leaves one whole file.
     fn keep(&self, revision: u64, records: &HashMap<String, AppRecord>) {
-        let Some(path) = &self.last_known_good else { return };
+        let Some(path) = &self.last_known_good else {
+            return;
+        };
         let snapshot = WatchResponse {
             revision,
             reset: true,
@@ -147,7 +165,12 @@ impl Watcher {
 fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
     use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
     let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }
@@ -172,9 +195,17 @@ fn read_last_known_good(path: &Path) -> Option<WatchResponse> {
 
 /// Applies one step. A record that does not convert keeps the last good one of that app.
 fn apply(records: &mut HashMap<String, AppRecord>, step: WatchResponse) {
-    let mut kept = if step.reset { std::mem::take(records) } else { HashMap::new() };
+    let mut kept = if step.reset {
+        std::mem::take(records)
+    } else {
+        HashMap::new()
+    };
     for record in step.upserts {
-        let id = record.app.as_ref().map(|app| app.app_id.clone()).unwrap_or_default();
+        let id = record
+            .app
+            .as_ref()
+            .map(|app| app.app_id.clone())
+            .unwrap_or_default();
         match App::try_from(&record) {
             Ok(_) => {
                 records.insert(id, record);
@@ -193,7 +224,9 @@ fn apply(records: &mut HashMap<String, AppRecord>, step: WatchResponse) {
 }
 
 fn index(revision: u64, records: &HashMap<String, AppRecord>) -> Apps {
-    let apps = records.values().filter_map(|record| App::try_from(record).ok());
+    let apps = records
+        .values()
+        .filter_map(|record| App::try_from(record).ok());
     let (apps, conflicts) = Apps::new(revision, apps.map(Arc::new));
     for conflict in conflicts {
         warn!(holder = %conflict.holder, refused = %conflict.refused, "two apps have one key");
@@ -208,7 +241,11 @@ mod tests {
 
     fn record(id: &str, secret: &str) -> AppRecord {
         AppRecord {
-            app: Some(v1::App { app_id: id.into(), key: format!("key-{id}"), ..v1::App::default() }),
+            app: Some(v1::App {
+                app_id: id.into(),
+                key: format!("key-{id}"),
+                ..v1::App::default()
+            }),
             current_secret: secret.into(),
             previous_secret: String::new(),
         }
@@ -233,9 +270,15 @@ mod tests {
     #[test]
     fn steps_apply_and_bad_records_keep_the_good() {
         let mut records = HashMap::new();
-        apply(&mut records, step(true, vec![record("a", "s"), record("b", "s")], &[]));
+        apply(
+            &mut records,
+            step(true, vec![record("a", "s"), record("b", "s")], &[]),
+        );
         assert_eq!(ids(&records), ["a", "b"]);
-        apply(&mut records, step(false, vec![record("a", ""), record("c", "s")], &["b"]));
+        apply(
+            &mut records,
+            step(false, vec![record("a", ""), record("c", "s")], &["b"]),
+        );
         assert_eq!(ids(&records), ["a", "c"]);
         assert_eq!(records["a"].current_secret, "s");
         apply(&mut records, step(true, vec![record("c", "")], &[]));

@@ -1,1 +1,28 @@
-//! stub
+//! What a node decides: no sockets, no runtime, no clock.
+//!
+//! Time is an argument and effects are values, so everything here is tested by values. The shell
+//! (`data-plane/src`) owns the sockets and the threads; per thread it has one [`Hub`], one
+//! [`Wheel`] and a [`Session`] per connection.
+//!
+//! The way of one connection: [`Session::open`] greets; each message goes to
+//! [`Session::handle_text`], which pushes [`Effect`]s; the shell executes them in order. For
+//! [`Effect::Subscribe`] it asks [`Hub::subscribe`], and as soon as the channel is confirmed it
+//! calls [`Session::handle_subscribed`]. An event then reaches the connection through
+//! [`Hub::deliver`]. Read the modules in the order in which they are declared.
+
+mod close;
+pub mod frame;
+
+pub mod channel_auth;
+mod session;
+
+mod hub;
+mod subscription;
+
+mod wheel;
+
+pub use close::CloseCode;
+pub use hub::{Hub, Subscribed, Unsubscribed};
+pub use session::{Effect, Session, SessionConfig};
+pub use subscription::SocketKey;
+pub use wheel::Wheel;

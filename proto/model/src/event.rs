@@ -1,6 +1,10 @@
 //! What is published.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 
@@ -27,6 +31,30 @@ impl fmt::Display for MessageId {
 impl fmt::Debug for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// Makes message ids at the edge: 64 bits of one process's randomness, 64 bits of counting.
+#[derive(Debug)]
+pub struct MessageIds {
+    process: u64,
+    count: AtomicU64,
+}
+
+impl MessageIds {
+    /// `process` must be random: it tells the ids of two processes apart.
+    #[must_use]
+    pub fn new(process: u64) -> Self {
+        Self {
+            process,
+            count: AtomicU64::new(0),
+        }
+    }
+
+    /// An id that no other publish has.
+    pub fn next(&self) -> MessageId {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        MessageId(u128::from(self.process) << 64 | u128::from(count))
     }
 }
 

@@ -20,7 +20,7 @@ mod signature;
 pub use app::{App, AppId, AppKey, AppSecret, Features, InvalidAppId, OriginPattern, Secrets};
 pub use apps::{Apps, AppsConflict};
 pub use channel::{ChannelKind, ChannelName, InvalidChannelName};
-pub use event::{Draft, Event, EventName, InfoWanted, MessageId, Publish, Tags};
+pub use event::{Draft, Event, EventName, InfoWanted, MessageId, MessageIds, Publish, Tags};
 pub use limits::Limits;
 pub use node::{BootId, NodeId, OwnerId};
 pub use rejection::{Quota, Reason, Rejection};

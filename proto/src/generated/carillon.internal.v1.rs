@@ -70,6 +70,12 @@ pub struct Hello {
     /// The highest epoch that this node has seen per shard; shards at epoch 0 are left out.
     #[prost(message, repeated, tag = "3")]
     pub epochs: ::prost::alloc::vec::Vec<ShardEpoch>,
+    /// The control plane that this node was attached to last, and the last position received from it:
+    /// the same control plane goes on behind it. 0 and 0: none.
+    #[prost(uint64, tag = "4")]
+    pub owner: u64,
+    #[prost(uint64, tag = "5")]
+    pub position: u64,
 }
 /// A shard and who owned it last, as a node saw it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -90,6 +96,13 @@ pub struct Welcome {
     /// Milliseconds between heartbeats.
     #[prost(uint32, tag = "2")]
     pub heartbeat_ms: u32,
+    /// The position after which this stream goes on.
+    #[prost(uint64, tag = "3")]
+    pub position: u64,
+    /// Events for this node were lost between the position it gave and this one (its queue here had
+    /// overflowed). It must close its subscribed sockets rather than leave a silent hole.
+    #[prost(bool, tag = "4")]
+    pub gap: bool,
 }
 /// Absolute numbers of what this node holds.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -22,7 +22,7 @@ impl std::fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-/// Options that every program has.
+/// Options that every program has; each flattens them into its own.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// TOML file with further options; keys are the option names with _ for -
@@ -74,7 +74,11 @@ pub struct Parsed<T> {
 
 /// Reads the configuration of the process; prints and exits on `--help`, `--version`,
 /// `--print-config` and on mistakes (exit code 64).
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the program's voice")]
+#[allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the program's voice"
+)]
 pub fn read_or_exit<T: Args + FromArgMatches>(command: Command) -> T {
     match parse::<T>(command, Sources::of_process()) {
         Ok((parsed, true)) => {
@@ -108,7 +112,7 @@ pub fn parse<T: Args + FromArgMatches>(
     command: Command,
     sources: Sources,
 ) -> Result<(Parsed<T>, bool), ConfigError> {
-    let command = T::augment_args(Common::augment_args(command)).args_override_self(true);
+    let command = T::augment_args(command).args_override_self(true);
     let known = options(&command);
     let mut mistakes = Vec::new();
     let environment = environment(&known, &sources.environment, &mut mistakes);
@@ -121,8 +125,12 @@ pub fn parse<T: Args + FromArgMatches>(
                 .chain(sources.arguments.iter().cloned()),
         )
         .ok();
-    let path = preview.as_ref().and_then(|found| found.get_one::<String>("config").cloned());
-    let file = path.map(|path| file(&known, Path::new(&path), &mut mistakes)).unwrap_or_default();
+    let path = preview
+        .as_ref()
+        .and_then(|found| found.get_one::<String>("config").cloned());
+    let file = path
+        .map(|path| file(&known, Path::new(&path), &mut mistakes))
+        .unwrap_or_default();
     if !mistakes.is_empty() {
         return Err(ConfigError::Mistakes(Mistakes(mistakes)));
     }
@@ -132,13 +140,20 @@ pub fn parse<T: Args + FromArgMatches>(
     let weaker = file
         .iter()
         .filter(|(name, _)| !environment.contains_key(*name) && !on_line.contains(name))
-        .chain(environment.iter().filter(|(name, _)| !on_line.contains(name)))
+        .chain(
+            environment
+                .iter()
+                .filter(|(name, _)| !on_line.contains(name)),
+        )
         .flat_map(|(_, text)| text.split('\u{1f}').map(OsString::from));
     let arguments: Vec<OsString> = std::iter::once(OsString::from("carillon"))
         .chain(weaker)
         .chain(sources.arguments.iter().cloned())
         .collect();
-    let found = command.clone().try_get_matches_from(arguments).map_err(ConfigError::Clap)?;
+    let found = command
+        .clone()
+        .try_get_matches_from(arguments)
+        .map_err(ConfigError::Clap)?;
     let options = T::from_arg_matches(&found).map_err(ConfigError::Clap)?;
     let effective = known
         .keys()
@@ -155,7 +170,10 @@ pub fn parse<T: Args + FromArgMatches>(
             format!("{name} = {}  # {source}", shown(&found, name))
         })
         .collect();
-    Ok((Parsed { options, effective }, found.get_flag("print_config")))
+    Ok((
+        Parsed { options, effective },
+        found.get_flag("print_config"),
+    ))
 }
 
 /// The long options by their name in files: `etcd_endpoints` to whether it takes a value.
@@ -164,14 +182,23 @@ fn options(command: &Command) -> BTreeMap<String, bool> {
         .get_arguments()
         .filter(|argument| argument.get_long().is_some())
         .filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version"))
-        .map(|argument| (argument.get_id().to_string(), argument.get_action().takes_values()))
+        .map(|argument| {
+            (
+                argument.get_id().to_string(),
+                argument.get_action().takes_values(),
+            )
+        })
         .collect()
 }
 
 /// The names that the command line gives.
 fn given(command: &Command, arguments: &[OsString]) -> Vec<String> {
     let line = std::iter::once("carillon".into()).chain(arguments.iter().cloned());
-    let Ok(found) = command.clone().ignore_errors(true).try_get_matches_from(line) else {
+    let Ok(found) = command
+        .clone()
+        .ignore_errors(true)
+        .try_get_matches_from(line)
+    else {
         return Vec::new();
     };
     found
@@ -185,7 +212,10 @@ fn given(command: &Command, arguments: &[OsString]) -> Vec<String> {
 fn arguments(name: &str, takes_value: bool, values: &[String]) -> String {
     let flag = format!("--{}", name.replace('_', "-"));
     if takes_value {
-        let each: Vec<_> = values.iter().map(|value| format!("{flag}={value}")).collect();
+        let each: Vec<_> = values
+            .iter()
+            .map(|value| format!("{flag}={value}"))
+            .collect();
         return each.join("\u{1f}");
     }
     flag
@@ -198,7 +228,9 @@ fn environment(
 ) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for (variable, value) in variables {
-        let Some(name) = variable.strip_prefix(PREFIX) else { continue };
+        let Some(name) = variable.strip_prefix(PREFIX) else {
+            continue;
+        };
         let name = name.to_ascii_lowercase();
         match known.get(&name) {
             None => mistakes.push(format!(
@@ -207,7 +239,10 @@ fn environment(
             )),
             Some(false) if matches!(value.as_str(), "false" | "0" | "") => {}
             Some(takes_value) => {
-                found.insert(name.clone(), arguments(&name, *takes_value, &[value.clone()]));
+                found.insert(
+                    name.clone(),
+                    arguments(&name, *takes_value, &[value.clone()]),
+                );
             }
         }
     }
@@ -221,7 +256,10 @@ fn file(
 ) -> BTreeMap<String, String> {
     let table = std::fs::read_to_string(path)
         .map_err(|error| error.to_string())
-        .and_then(|text| text.parse::<toml::Table>().map_err(|error| error.to_string()));
+        .and_then(|text| {
+            text.parse::<toml::Table>()
+                .map_err(|error| error.to_string())
+        });
     let table = match table {
         Ok(table) => table,
         Err(error) => {
@@ -234,14 +272,19 @@ fn file(
         let Some(takes_value) = known.get(&name) else {
             let nearest = nearest(&name, known);
             let path = path.display();
-            mistakes.push(format!("{path}: {name} is no option; did you mean {nearest}?"));
+            mistakes.push(format!(
+                "{path}: {name} is no option; did you mean {nearest}?"
+            ));
             continue;
         };
         let values: Vec<String> = match value {
             toml::Value::String(text) => vec![text],
             toml::Value::Array(items) => items
                 .into_iter()
-                .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+                .map(|item| {
+                    item.as_str()
+                        .map_or_else(|| item.to_string(), str::to_owned)
+                })
                 .collect(),
             toml::Value::Boolean(false) if !takes_value => continue,
             toml::Value::Boolean(_)
@@ -256,21 +299,36 @@ fn file(
 }
 
 fn shown(found: &ArgMatches, name: &str) -> String {
-    if ["token", "secret", "encryption_key"].iter().any(|ending| name.ends_with(ending)) {
-        return if found.contains_id(name) { "\"…\"".into() } else { "none".into() };
+    if ["token", "secret", "encryption_key"]
+        .iter()
+        .any(|ending| name.ends_with(ending))
+    {
+        return if found.contains_id(name) {
+            "\"…\"".into()
+        } else {
+            "none".into()
+        };
     }
-    let Ok(Some(values)) = found.try_get_raw(name) else { return "none".into() };
-    let values: Vec<_> = values.map(|value| format!("{:?}", value.to_string_lossy())).collect();
+    let Ok(Some(values)) = found.try_get_raw(name) else {
+        return "none".into();
+    };
+    let values: Vec<_> = values
+        .map(|value| format!("{:?}", value.to_string_lossy()))
+        .collect();
     values.join(", ")
 }
 
 /// The known name that takes the fewest edits.
 fn nearest<'a>(name: &str, known: &'a BTreeMap<String, bool>) -> &'a str {
-    known.keys().min_by_key(|candidate| edits(name, candidate)).map_or("", String::as_str)
+    known
+        .keys()
+        .min_by_key(|candidate| edits(name, candidate))
+        .map_or("", String::as_str)
 }
 
-/// Levenshtein distance.
-fn edits(a: &str, b: &str) -> usize {
+/// Levenshtein distance, for "did you mean".
+#[must_use]
+pub fn edits(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, left) in a.bytes().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], i + 1);
@@ -289,6 +347,8 @@ mod tests {
 
     #[derive(Args, Debug)]
     struct Options {
+        #[command(flatten)]
+        common: Common,
         #[arg(long, default_value = "127.0.0.1:1")]
         listen: String,
         #[arg(long)]
@@ -305,10 +365,12 @@ mod tests {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
         };
-        parse(Command::new("test"), sources).map(|(parsed, _)| parsed).map_err(|error| match error {
-            ConfigError::Clap(error) => error.to_string(),
-            ConfigError::Mistakes(mistakes) => mistakes.to_string(),
-        })
+        parse(Command::new("test"), sources)
+            .map(|(parsed, _)| parsed)
+            .map_err(|error| match error {
+                ConfigError::Clap(error) => error.to_string(),
+                ConfigError::Mistakes(mistakes) => mistakes.to_string(),
+            })
     }
 
     #[test]
@@ -318,12 +380,17 @@ mod tests {
         let config = format!("--config={}", folder.display());
         assert_eq!(read(&[], &[]).unwrap().options.listen, "127.0.0.1:1");
         let from_file = read(&[&config], &[]).unwrap().options;
-        assert_eq!((&*from_file.listen, from_file.etcd_endpoints.len()), ("file", 2));
+        assert_eq!(
+            (&*from_file.listen, from_file.etcd_endpoints.len()),
+            ("file", 2)
+        );
         let environment = [("CARILLON_LISTEN", "env"), ("CARILLON_ETCD_ENDPOINTS", "c")];
         let from_environment = read(&[&config], &environment).unwrap().options;
         assert_eq!(from_environment.listen, "env");
         assert_eq!(from_environment.etcd_endpoints, ["c"]);
-        let from_flag = read(&[&config, "--listen=flag"], &environment).unwrap().options;
+        let from_flag = read(&[&config, "--listen=flag"], &environment)
+            .unwrap()
+            .options;
         assert_eq!(from_flag.listen, "flag");
         std::fs::remove_file(folder).unwrap();
     }
@@ -333,7 +400,11 @@ mod tests {
         let error = read(&[], &[("CARILLON_LISTENN", "x"), ("CARILLON_ETCD", "y")]).unwrap_err();
         assert!(error.contains("CARILLON_LISTENN is no option; did you mean CARILLON_LISTEN?"));
         assert!(error.contains("CARILLON_ETCD is no option"));
-        assert!(read(&["--listten=x"], &[]).unwrap_err().contains("--listen"));
+        assert!(
+            read(&["--listten=x"], &[])
+                .unwrap_err()
+                .contains("--listen")
+        );
         let missing = read(&["--config=/nowhere/x.toml"], &[]).unwrap_err();
         assert!(missing.contains("/nowhere/x.toml"), "{missing}");
     }

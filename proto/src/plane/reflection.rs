@@ -1,12 +1,12 @@
 //! What every public gRPC listener offers besides its services: reflection and health.
 
 use tonic::service::RoutesBuilder;
-use tonic_health::server::HealthReporter;
+use tonic_health::ServingStatus;
 use tonic_reflection::server::Builder;
 
-/// Adds server reflection (v1 and v1alpha: some clients know only one) and `grpc.health.v1`.
-#[must_use]
-pub fn add(routes: &mut RoutesBuilder) -> HealthReporter {
+/// Adds server reflection (v1 and v1alpha: some clients know only one) and `grpc.health.v1` for these
+/// services.
+pub fn add(routes: &mut RoutesBuilder, services: &'static [&'static str]) {
     let (reporter, health) = tonic_health::server::health_reporter();
     let describe = || {
         Builder::configure()
@@ -16,7 +16,21 @@ pub fn add(routes: &mut RoutesBuilder) -> HealthReporter {
     };
     routes
         .add_service(health)
-        .add_service(describe().build_v1().expect("the committed descriptors are valid"))
-        .add_service(describe().build_v1alpha().expect("the committed descriptors are valid"));
-    reporter
+        .add_service(
+            describe()
+                .build_v1()
+                .expect("the committed descriptors are valid"),
+        )
+        .add_service(
+            describe()
+                .build_v1alpha()
+                .expect("the committed descriptors are valid"),
+        );
+    tokio::spawn(async move {
+        for service in services {
+            reporter
+                .set_service_status(*service, ServingStatus::Serving)
+                .await;
+        }
+    });
 }

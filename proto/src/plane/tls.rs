@@ -41,7 +41,9 @@ impl Tls {
             let mut seen = modified(&files);
             loop {
                 tokio::time::sleep(LOOK_AGAIN).await;
-                let Some(current) = watched.upgrade() else { return };
+                let Some(current) = watched.upgrade() else {
+                    return;
+                };
                 let now = modified(&files);
                 if now == seen {
                     continue;
@@ -67,18 +69,25 @@ impl Tls {
 }
 
 fn modified(files: &TlsFiles) -> [Option<SystemTime>; 2] {
-    [&files.certificate, &files.key]
-        .map(|path| std::fs::metadata(path).and_then(|file| file.modified()).ok())
+    [&files.certificate, &files.key].map(|path| {
+        std::fs::metadata(path)
+            .and_then(|file| file.modified())
+            .ok()
+    })
 }
 
 fn load(files: &TlsFiles) -> io::Result<Arc<ServerConfig>> {
     let named = |path: &PathBuf, error: &dyn std::fmt::Display| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{}: {error}", path.display()),
+        )
     };
     let chain = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| named(&files.certificate, &error))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| named(&files.key, &error))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&files.key).map_err(|error| named(&files.key, &error))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -1,0 +1,59 @@
+//! Options of a control plane.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+
+/// Options that the all-in-one has too.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct Options {
+    /// Token for the admin API; without one the admin API is off
+    #[arg(long, value_name = "TOKEN")]
+    pub admin_token: Option<String>,
+    /// File with a key of 32 bytes (raw, hex or base64) that encrypts app secrets before they are
+    /// stored; the first encrypts, all decrypt
+    #[arg(long, value_name = "FILE")]
+    pub encryption_key_file: Vec<PathBuf>,
+    /// Accept gRPC credentials in clear text from peers that are not loopback
+    #[arg(long)]
+    pub allow_plaintext_credentials: bool,
+    /// Publishes are refused (503) until this many nodes have attached, for at most the warm-up time;
+    /// 0: wait for the warm-up time
+    #[arg(long, default_value_t = 0, value_name = "NODES")]
+    pub expect_nodes: usize,
+    /// Longest wait for nodes after a start, in milliseconds
+    #[arg(long, default_value_t = 3_000, value_name = "MS")]
+    pub warm_up_ms: u64,
+}
+
+/// Options of a control plane of its own.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct Config {
+    /// Public gRPC: EventService
+    #[arg(long, default_value = "0.0.0.0:6002", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Internal gRPC: gateways and nodes
+    #[arg(long, default_value = "127.0.0.1:6003", value_name = "ADDRESS")]
+    pub internal_listen: SocketAddr,
+    /// Probes, metrics and the admin API
+    #[arg(long, default_value = "127.0.0.1:9601", value_name = "ADDRESS")]
+    pub operations_listen: SocketAddr,
+    /// etcd, as http://host:port; several, or separated by commas. Without any, apps are kept under
+    /// --data
+    #[arg(long, value_delimiter = ',', value_name = "URL")]
+    pub etcd_endpoints: Vec<String>,
+    /// Folder of the embedded store, or of the copy of what etcd had last
+    #[arg(long, default_value = "data", value_name = "FOLDER")]
+    pub data: PathBuf,
+    /// Certificate of the public listener, PEM
+    #[arg(long, requires = "tls_key", value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Key of the certificate, PEM
+    #[arg(long, requires = "tls_certificate", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Tuning.
+    #[command(flatten)]
+    pub options: Options,
+}

@@ -1,0 +1,138 @@
+//! The parts of a control plane, put together.
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Router;
+use model::{MessageIds, OwnerId};
+use proto::{
+    internal::dispatch_service_server::DispatchServiceServer,
+    plane::{operations::Operations, reflection},
+    v1::event_service_server::EventServiceServer,
+};
+use tonic::service::Routes;
+
+use crate::{
+    config::Options,
+    credentials,
+    dispatch::Dispatcher,
+    events::Events,
+    metrics::DispatchMetrics,
+    nodes::Nodes,
+    publisher::Publisher,
+    settings::{AdminTokens, Settings},
+    shards::Shards,
+};
+
+/// A message may carry one event of the largest payload that an app may have, or a batch of small ones.
+const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// A control plane at work; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ControlPlane {
+    settings: Settings,
+    dispatcher: Dispatcher,
+    events: Events,
+    admin_tokens: AdminTokens,
+}
+
+impl ControlPlane {
+    /// Starts to look after nodes; publishes are refused until they have attached.
+    #[must_use]
+    pub fn start(options: &Options, settings: Settings, operations: &Operations) -> Self {
+        let metrics = DispatchMetrics::default();
+        operations.register("dispatch", |registry| metrics.register(registry));
+        settings.register(operations);
+        let owner = new_owner();
+        let (shards, nodes) = (Arc::new(Shards::new(owner)), Arc::new(Nodes::new(owner)));
+        let warm = operations.condition("nodes");
+        let publisher = Publisher::new(
+            settings.apps(),
+            Arc::clone(&shards),
+            Arc::clone(&nodes),
+            (metrics.clone(), warm.clone()),
+        );
+        let dispatcher = Dispatcher {
+            publisher: publisher.clone(),
+            shards,
+            nodes,
+            metrics,
+        };
+        // 0: however many nodes there are, they have the whole warm-up time.
+        let expected = if options.expect_nodes == 0 {
+            usize::MAX
+        } else {
+            options.expect_nodes
+        };
+        let patience = Duration::from_millis(options.warm_up_ms);
+        tokio::spawn(dispatcher.clone().tick(warm, expected, patience));
+        let events = Events {
+            publisher,
+            message_ids: Arc::new(MessageIds::new(random())),
+            plaintext_allowed: options.allow_plaintext_credentials,
+        };
+        let admin_tokens = AdminTokens::new(options.admin_token.as_deref());
+        Self {
+            settings,
+            dispatcher,
+            events,
+            admin_tokens,
+        }
+    }
+
+    /// What gateways and nodes call.
+    #[must_use]
+    pub fn internal_routes(&self) -> Routes {
+        let dispatch = DispatchServiceServer::new(self.dispatcher.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut routes = Routes::builder();
+        routes
+            .add_service(dispatch)
+            .add_service(self.settings.settings_service());
+        routes.routes()
+    }
+
+    /// What backends call: `EventService`, reflection, health.
+    #[must_use]
+    pub fn public_router(&self) -> Router {
+        let events = EventServiceServer::new(self.events.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut routes = Routes::builder();
+        routes.add_service(events);
+        reflection::add(&mut routes, &["carillon.v1.EventService"]);
+        let router = routes.routes().prepare().into_axum_router();
+        router.layer(axum::middleware::from_fn(credentials::verify_body))
+    }
+
+    /// What operators call: `AppService`, reflection, health.
+    #[must_use]
+    pub fn admin_router(&self) -> Router {
+        let mut routes = Routes::builder();
+        routes.add_service(self.settings.app_service(self.admin_tokens.clone()));
+        reflection::add(&mut routes, &["carillon.v1.AppService"]);
+        routes.routes().prepare().into_axum_router()
+    }
+
+    /// Ends the streams that would otherwise outlive a shutdown.
+    pub fn stop(&self) {
+        self.settings.stop();
+    }
+}
+
+/// A later life of a control plane has a larger number: milliseconds since 1970, then randomness.
+fn new_owner() -> OwnerId {
+    #[allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
+    let now = std::time::SystemTime::now();
+    let since = now
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis());
+    OwnerId((since as u64) << 20 | (random() & 0xf_ffff))
+}
+
+/// 64 bits of the randomness that the standard library takes from the system.
+fn random() -> u64 {
+    RandomState::new().hash_one(0)
+}

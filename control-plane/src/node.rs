@@ -1,0 +1,392 @@
+//! One attached node: what is on its way to it, and who waits for that.
+//!
+//! The queue keeps an event until the node has acknowledged it, so that a stream that breaks goes on
+//! where it was. It is bounded in bytes and events; when it is full the node has a gap: the stream
+//! ends, and when the node attaches again it is told so and closes its sockets.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use futures_util::task::AtomicWaker;
+use model::{AppId, BootId, NodeId};
+use proto::internal::{
+    AppConnections, AttachResponse, Dispatch, DispatchedEvent, Hello, InterestAck, Totals, Welcome,
+    attach_response::Down,
+};
+
+use crate::ack::Ack;
+
+/// Bytes of events on their way to one node.
+const QUEUE_BYTES_MAX: usize = 8 << 20;
+/// Events on their way to one node.
+const QUEUE_EVENTS_MAX: usize = 65_536;
+/// What one message of the stream carries at most: far below gRPC's limit of 4 MiB, unless a single
+/// event is larger.
+const MESSAGE_EVENTS_MAX: usize = 256;
+const MESSAGE_BYTES_MAX: usize = 256 << 10;
+/// An event costs this much besides its text.
+const EVENT_OVERHEAD_BYTES: usize = 200;
+
+/// A node that does not acknowledge for this long leaves the set of those that are waited for.
+pub const LAG_MAX: Duration = Duration::from_millis(250);
+/// Time between heartbeats.
+pub const HEARTBEAT: Duration = Duration::from_millis(250);
+/// Silence after which a node counts as stopped.
+pub const SILENCE_MAX: Duration = Duration::from_millis(750);
+/// How long a node that lost its stream keeps its place: counts, interest, queue.
+pub const GRACE: Duration = Duration::from_secs(3);
+
+/// One life of a node, as this control plane sees it.
+#[derive(Debug)]
+pub struct Node {
+    /// Its name.
+    pub id: NodeId,
+    /// Which life.
+    pub boot: BootId,
+    state: Mutex<State>,
+    waker: AtomicWaker,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Which attachment is in force; a stream of an older one ends.
+    attachment: u32,
+    attached: bool,
+    /// Publishers wait for this node.
+    healthy: bool,
+    lost_at: Instant,
+    heard: Instant,
+    /// The node missed events for good.
+    gap: bool,
+    queue: VecDeque<Queued>,
+    queue_bytes: usize,
+    /// Position of the event before the front of the queue: everything up to it is acknowledged.
+    acknowledged: u64,
+    /// Position of the last event given to the stream.
+    sent: u64,
+    waiting: VecDeque<(u64, Arc<Ack>)>,
+    welcome: Option<Welcome>,
+    interest_ack: Option<u64>,
+    totals: HashMap<AppId, u32>,
+}
+
+#[derive(Debug)]
+struct Queued {
+    event: Arc<DispatchedEvent>,
+    bytes: usize,
+    at: Instant,
+}
+
+/// What became of an event that was pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It is in the queue.
+    Queued,
+    /// The queue was full: the node was detached and has a gap.
+    Overflowed,
+    /// The node has a gap already.
+    Lost,
+}
+
+/// A node whose state [`Node::tick`] changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ticked {
+    /// Nothing of note.
+    Steady,
+    /// It left the set of those that are waited for.
+    Lagging,
+    /// It lost its stream longer than the grace ago: it is gone.
+    Gone,
+}
+
+impl Node {
+    /// A node that has not attached yet.
+    #[must_use]
+    pub fn new(id: NodeId, boot: BootId, now: Instant) -> Self {
+        let state = State {
+            attachment: 0,
+            attached: false,
+            healthy: false,
+            lost_at: now,
+            heard: now,
+            gap: false,
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            acknowledged: 0,
+            sent: 0,
+            waiting: VecDeque::new(),
+            welcome: None,
+            interest_ack: None,
+            totals: HashMap::new(),
+        };
+        Self {
+            id,
+            boot,
+            state: Mutex::new(state),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("no code in this module panics while it holds the state")
+    }
+
+    /// A stream begins; an older one ends. Returns the attachment's number.
+    pub fn attach(&self, hello: &Hello, owner: u64, now: Instant) -> u32 {
+        let mut state = self.state();
+        let last = state.last();
+        let resumes = hello.owner == owner && (state.acknowledged..=last).contains(&hello.position);
+        // A node that was never attached to this control plane has missed nothing of it.
+        let gap = state.gap || (state.attachment > 0 && !resumes);
+        if gap {
+            state.release(u64::MAX);
+            state.queue.clear();
+            state.queue_bytes = 0;
+            state.acknowledged = last;
+        }
+        state.sent = if resumes && !gap {
+            hello.position
+        } else {
+            last
+        };
+        state.gap = false;
+        state.attachment += 1;
+        state.attached = true;
+        state.healthy = true;
+        state.heard = now;
+        state.welcome = Some(Welcome {
+            owner,
+            heartbeat_ms: HEARTBEAT.as_millis() as u32,
+            position: state.sent,
+            gap,
+        });
+        state.interest_ack = None;
+        let attachment = state.attachment;
+        drop(state);
+        self.waker.wake();
+        attachment
+    }
+
+    /// The stream of this attachment is over.
+    pub fn detach(&self, attachment: u32, now: Instant) {
+        let mut state = self.state();
+        if state.attachment == attachment && state.attached {
+            state.detach(now);
+        }
+    }
+
+    /// Puts an event behind those on their way; called under the shard's lock, so that all nodes see
+    /// one order.
+    pub fn push(&self, event: &Arc<DispatchedEvent>, ack: &Waiter<'_>) -> Pushed {
+        let mut state = self.state();
+        if state.gap {
+            return Pushed::Lost;
+        }
+        let bytes =
+            event.data.len() + event.name.len() + event.channel.len() + EVENT_OVERHEAD_BYTES;
+        let full = state.queue.len() >= QUEUE_EVENTS_MAX
+            || (state.queue_bytes + bytes > QUEUE_BYTES_MAX && !state.queue.is_empty());
+        if full {
+            state.gap = true;
+            state.detach(ack.now);
+            drop(state);
+            self.waker.wake();
+            return Pushed::Overflowed;
+        }
+        state.queue.push_back(Queued {
+            event: Arc::clone(event),
+            bytes,
+            at: ack.now,
+        });
+        state.queue_bytes += bytes;
+        if state.healthy {
+            ack.ack.owe();
+            let position = state.last();
+            state.waiting.push_back((position, Arc::clone(ack.ack)));
+        }
+        drop(state);
+        self.waker.wake();
+        Pushed::Queued
+    }
+
+    /// The node has queued everything up to `position` for its sockets.
+    pub fn delivered(&self, position: u64, now: Instant) {
+        let mut state = self.state();
+        let position = position.min(state.sent);
+        while state.acknowledged < position {
+            let Some(queued) = state.queue.pop_front() else {
+                break;
+            };
+            state.queue_bytes -= queued.bytes;
+            state.acknowledged += 1;
+        }
+        state.release(position);
+        state.heard(now);
+    }
+
+    /// The node is alive.
+    pub fn heard(&self, now: Instant) {
+        self.state().heard(now);
+    }
+
+    /// The interest of this sequence is in force.
+    pub fn acknowledge_interest(&self, sequence: u64) {
+        self.state().interest_ack = Some(sequence);
+        self.waker.wake();
+    }
+
+    /// The connections of an app on all other nodes changed; only the latest number is sent.
+    pub fn set_total(&self, app: AppId, connections: u32) {
+        self.state().totals.insert(app, connections);
+        self.waker.wake();
+    }
+
+    /// Looks at the clock: does the node lag, is it gone?
+    pub fn tick(&self, now: Instant) -> Ticked {
+        let mut state = self.state();
+        if !state.attached {
+            let gone = now.saturating_duration_since(state.lost_at) >= GRACE;
+            return if gone { Ticked::Gone } else { Ticked::Steady };
+        }
+        if state.healthy && (state.lags(now) || state.silent(now)) {
+            state.healthy = false;
+            state.release(u64::MAX);
+            return Ticked::Lagging;
+        }
+        Ticked::Steady
+    }
+
+    /// Whether it has a stream.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        self.state().attached
+    }
+
+    /// Events and bytes on their way.
+    #[must_use]
+    pub fn depth(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.queue.len(), state.queue_bytes)
+    }
+
+    /// What the stream of `attachment` sends next; `None` when that attachment is over.
+    pub fn poll_down(
+        &self,
+        attachment: u32,
+        context: &Context<'_>,
+    ) -> Poll<Option<AttachResponse>> {
+        self.waker.register(context.waker());
+        let mut state = self.state();
+        if state.attachment != attachment || !state.attached {
+            return Poll::Ready(None);
+        }
+        match state.next_down() {
+            Some(down) => Poll::Ready(Some(AttachResponse { down: Some(down) })),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Who waits for an event, and when it was pushed.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiter<'a> {
+    /// The publisher's acknowledgement.
+    pub ack: &'a Arc<Ack>,
+    /// The time of the push.
+    pub now: Instant,
+}
+
+impl State {
+    /// Position of the last event that was pushed.
+    fn last(&self) -> u64 {
+        self.acknowledged + self.queue.len() as u64
+    }
+
+    fn detach(&mut self, now: Instant) {
+        self.attached = false;
+        self.healthy = false;
+        self.lost_at = now;
+        self.release(u64::MAX);
+        if self.gap {
+            let last = self.last();
+            self.queue = VecDeque::new();
+            self.queue_bytes = 0;
+            self.acknowledged = last;
+        }
+    }
+
+    /// Publishers wait no longer for events up to `position`.
+    fn release(&mut self, position: u64) {
+        while self
+            .waiting
+            .front()
+            .is_some_and(|(waited, _)| *waited <= position)
+        {
+            if let Some((_, ack)) = self.waiting.pop_front() {
+                ack.pay();
+            }
+        }
+    }
+
+    fn lags(&self, now: Instant) -> bool {
+        let oldest = self.queue.front();
+        oldest.is_some_and(|queued| now.saturating_duration_since(queued.at) > LAG_MAX)
+    }
+
+    fn silent(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.heard) > SILENCE_MAX
+    }
+
+    fn heard(&mut self, now: Instant) {
+        self.heard = now;
+        if self.attached && !self.healthy && !self.lags(now) {
+            self.healthy = true;
+        }
+    }
+
+    fn next_down(&mut self) -> Option<Down> {
+        if let Some(welcome) = self.welcome.take() {
+            return Some(Down::Welcome(welcome));
+        }
+        if let Some(sequence) = self.interest_ack.take() {
+            return Some(Down::InterestAck(InterestAck { sequence }));
+        }
+        if !self.totals.is_empty() {
+            let totals = self.totals.drain();
+            let connections = totals
+                .map(|(app, connections)| AppConnections {
+                    app_id: app.to_string(),
+                    connections,
+                })
+                .collect();
+            return Some(Down::Totals(Totals { connections }));
+        }
+        let from = (self.sent - self.acknowledged) as usize;
+        let mut bytes = 0;
+        let events: Vec<_> = self
+            .queue
+            .range(from..)
+            .take(MESSAGE_EVENTS_MAX)
+            .take_while(|queued| {
+                let first = bytes == 0;
+                bytes += queued.bytes;
+                first || bytes <= MESSAGE_BYTES_MAX
+            })
+            .map(|queued| DispatchedEvent::clone(&queued.event))
+            .collect();
+        if events.is_empty() {
+            return None;
+        }
+        self.sent += events.len() as u64;
+        Some(Down::Dispatch(Dispatch {
+            position: self.sent,
+            events,
+        }))
+    }
+}

@@ -1,0 +1,207 @@
+//! The attached nodes: who they are, who counts as interested in everything, connections per app.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, RwLock},
+    time::Instant,
+};
+
+use model::{AppId, BootId, NodeId, OwnerId};
+use proto::internal::Hello;
+
+use crate::node::{Node, Ticked};
+
+/// All nodes, by name.
+#[derive(Debug)]
+pub struct Nodes {
+    /// This life of the control plane.
+    pub owner: OwnerId,
+    known: Mutex<Known>,
+    /// Nodes whose snapshot is not complete: they get every event.
+    eager: RwLock<Arc<[Arc<Node>]>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    by_id: HashMap<NodeId, Arc<Node>>,
+    connections: HashMap<AppId, HashMap<NodeId, u32>>,
+    /// Apps whose totals have changed since they were last told.
+    changed: Vec<AppId>,
+}
+
+/// A stream that has begun.
+#[derive(Debug)]
+pub struct Attached {
+    /// The node.
+    pub node: Arc<Node>,
+    /// Which of its streams this is.
+    pub attachment: u32,
+    /// The node's former life, whose contributions end now.
+    pub replaced: Option<Arc<Node>>,
+}
+
+/// What a look at the clock found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Nodes that nobody waits for from now on.
+    pub lagging: Vec<Arc<Node>>,
+    /// Nodes that are gone, with all they contributed.
+    pub gone: Vec<Arc<Node>>,
+}
+
+impl Nodes {
+    /// No nodes yet.
+    #[must_use]
+    pub fn new(owner: OwnerId) -> Self {
+        Self {
+            owner,
+            known: Mutex::default(),
+            eager: RwLock::new(Arc::from([])),
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known
+            .lock()
+            .expect("no code in this module panics while it holds the nodes")
+    }
+
+    /// A node says hello. From here on, until its snapshot is complete, it gets every event.
+    pub fn attach(&self, hello: &Hello, boot: BootId, now: Instant) -> Attached {
+        let id = NodeId(Arc::from(&*hello.node_id));
+        let mut known = self.known();
+        let present = known
+            .by_id
+            .get(&id)
+            .filter(|node| node.boot == boot)
+            .map(Arc::clone);
+        let (node, replaced) = match present {
+            Some(node) => (node, None),
+            None => {
+                let node = Arc::new(Node::new(id.clone(), boot, now));
+                known.forget_connections(&id);
+                (Arc::clone(&node), known.by_id.insert(id, node))
+            }
+        };
+        self.set_eager(&node, true);
+        let attachment = node.attach(hello, self.owner.0, now);
+        Attached {
+            node,
+            attachment,
+            replaced,
+        }
+    }
+
+    /// The nodes that get every event.
+    #[must_use]
+    pub fn eager(&self) -> Arc<[Arc<Node>]> {
+        Arc::clone(&self.eager.read().expect("no writer panics"))
+    }
+
+    /// Whether `node` gets every event.
+    pub fn set_eager(&self, node: &Arc<Node>, eager: bool) {
+        let mut current = self.eager.write().expect("no writer panics");
+        let others = current
+            .iter()
+            .filter(|other| !Arc::ptr_eq(other, node))
+            .cloned();
+        *current = others.chain(eager.then(|| Arc::clone(node))).collect();
+    }
+
+    /// The node's own number of connections of an app.
+    pub fn set_connections(&self, node: &Node, app: AppId, connections: u32) {
+        let mut known = self.known();
+        let counts = known.connections.entry(app.clone()).or_default();
+        if connections == 0 {
+            counts.remove(&node.id);
+        } else {
+            counts.insert(node.id.clone(), connections);
+        }
+        if counts.is_empty() {
+            known.connections.remove(&app);
+        }
+        known.changed.push(app);
+    }
+
+    /// Looks at the clock, and tells each node the connections that all others have.
+    pub fn tick(&self, now: Instant) -> Found {
+        let mut found = Found::default();
+        let mut known = self.known();
+        for node in known.by_id.values() {
+            match node.tick(now) {
+                Ticked::Steady => {}
+                Ticked::Lagging => found.lagging.push(Arc::clone(node)),
+                Ticked::Gone => found.gone.push(Arc::clone(node)),
+            }
+        }
+        for node in &found.gone {
+            known.by_id.remove(&node.id);
+            known.forget_connections(&node.id);
+            self.set_eager(node, false);
+        }
+        known.tell_totals();
+        found
+    }
+
+    /// A node by its name and life.
+    #[must_use]
+    pub fn get(&self, id: &str, boot: BootId) -> Option<Arc<Node>> {
+        let known = self.known();
+        known
+            .by_id
+            .get(&NodeId(Arc::from(id)))
+            .filter(|node| node.boot == boot)
+            .map(Arc::clone)
+    }
+
+    /// Nodes with a stream and a complete snapshot.
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        let eager = self.eager();
+        let is_eager = |node: &Arc<Node>| eager.iter().any(|other| Arc::ptr_eq(other, node));
+        let known = self.known();
+        known
+            .by_id
+            .values()
+            .filter(|node| node.is_attached() && !is_eager(node))
+            .count()
+    }
+
+    /// Events and bytes on their way to all nodes.
+    #[must_use]
+    pub fn depth(&self) -> (usize, usize) {
+        let known = self.known();
+        known
+            .by_id
+            .values()
+            .map(|node| node.depth())
+            .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+    }
+}
+
+impl Known {
+    fn forget_connections(&mut self, id: &NodeId) {
+        for (app, counts) in &mut self.connections {
+            if counts.remove(id).is_some() {
+                self.changed.push(app.clone());
+            }
+        }
+        self.connections.retain(|_, counts| !counts.is_empty());
+    }
+
+    fn tell_totals(&mut self) {
+        self.changed.sort();
+        self.changed.dedup();
+        for app in std::mem::take(&mut self.changed) {
+            let counts = self.connections.get(&app);
+            let total: u32 = counts.map_or(0, |counts| counts.values().sum());
+            for (id, node) in &self.by_id {
+                let own = counts
+                    .and_then(|counts| counts.get(id))
+                    .copied()
+                    .unwrap_or(0);
+                node.set_total(app.clone(), total - own);
+            }
+        }
+    }
+}

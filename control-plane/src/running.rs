@@ -1,0 +1,141 @@
+//! The life of a control plane of its own: bind, load the settings, serve, drain.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use proto::plane::{
+    operations::Operations,
+    serve::{Listener, ListenerMetrics},
+    tls::{Tls, TlsFiles},
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::{
+    config::{Config, Options},
+    control_plane::ControlPlane,
+    settings::{self, FileStore, Settings, Store},
+};
+
+const CONNECTIONS_MAX: usize = 10_000;
+
+/// A control plane that serves.
+#[derive(Debug)]
+pub struct Running {
+    /// Where backends call.
+    pub address: SocketAddr,
+    /// Where gateways and nodes call.
+    pub internal_address: SocketAddr,
+    /// Where probes, metrics and the admin API are.
+    pub operations_address: SocketAddr,
+    /// The control plane.
+    pub control_plane: ControlPlane,
+    serving: JoinHandle<()>,
+}
+
+impl Running {
+    /// Waits for the end of the drain.
+    pub async fn wait(self) -> anyhow::Result<()> {
+        self.serving.await.context("the control plane panicked")
+    }
+}
+
+/// The store of the options: etcd where endpoints are given, else files.
+pub async fn settings(
+    etcd_endpoints: &[String],
+    data: &Path,
+    options: &Options,
+) -> anyhow::Result<Settings> {
+    let (store, last_known_good): (Arc<dyn Store>, _) = if etcd_endpoints.is_empty() {
+        (Arc::new(FileStore::open(data).await?), None)
+    } else {
+        (etcd(etcd_endpoints)?, Some(data.join("last-known-good")))
+    };
+    let options = settings::Options {
+        encryption_keys: options.encryption_key_file.clone(),
+        last_known_good,
+        ..settings::Options::default()
+    };
+    Settings::start(store, options).await
+}
+
+#[cfg(feature = "etcd")]
+fn etcd(endpoints: &[String]) -> anyhow::Result<Arc<dyn Store>> {
+    let options = settings::EtcdOptions::new(endpoints.to_vec());
+    Ok(Arc::new(settings::EtcdStore::new(options)?))
+}
+
+#[cfg(not(feature = "etcd"))]
+fn etcd(_: &[String]) -> anyhow::Result<Arc<dyn Store>> {
+    anyhow::bail!("this program was built without etcd; use carillon-control-plane")
+}
+
+/// Binds, loads the settings and serves until `shutdown`; then drains.
+pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Running> {
+    let (tcp, address) = bind(config.listen).await?;
+    let (internal_tcp, internal_address) = bind(config.internal_listen).await?;
+    let (operations_tcp, operations_address) = bind(config.operations_listen).await?;
+    let tls = match config.tls_certificate.zip(config.tls_key) {
+        Some((certificate, key)) => Some(Tls::follow(TlsFiles { certificate, key })?),
+        None => None,
+    };
+    let settings = settings(&config.etcd_endpoints, &config.data, &config.options).await?;
+    let operations = Operations::default();
+    let loaded = operations.condition("settings");
+    tokio::spawn(when_loaded(settings.clone(), loaded));
+    let control_plane = ControlPlane::start(&config.options, settings, &operations);
+    info!(%address, %internal_address, %operations_address, "control plane listens");
+    let listener = |tcp, tls, router| Listener {
+        tcp,
+        tls,
+        router,
+        connections_max: CONNECTIONS_MAX,
+    };
+    let public = listener(tcp, tls, control_plane.public_router());
+    let internal = listener(
+        internal_tcp,
+        None,
+        control_plane.internal_routes().prepare().into_axum_router(),
+    );
+    let admin = operations.router().merge(control_plane.admin_router());
+    let admin = listener(operations_tcp, None, admin);
+    let stopped = control_plane.clone();
+    let serving = tokio::spawn(async move {
+        let metrics = ListenerMetrics::default;
+        let stop = async {
+            shutdown.cancelled().await;
+            stopped.stop();
+        };
+        tokio::join!(
+            stop,
+            public.serve(metrics(), shutdown.clone().cancelled_owned()),
+            internal.serve(metrics(), shutdown.clone().cancelled_owned()),
+            admin.serve(metrics(), shutdown.clone().cancelled_owned()),
+        );
+        info!("control plane has ended");
+    });
+    Ok(Running {
+        address,
+        internal_address,
+        operations_address,
+        control_plane,
+        serving,
+    })
+}
+
+/// Sets the condition once there are settings.
+pub async fn when_loaded(settings: Settings, loaded: proto::plane::operations::Condition) {
+    let mut apps = settings.apps();
+    if apps.wait_for(Option::is_some).await.is_ok() {
+        loaded.set(true);
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let tcp = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{address} cannot be bound"))?;
+    let address = tcp.local_addr()?;
+    Ok((tcp, address))
+}

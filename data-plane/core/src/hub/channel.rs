@@ -1,0 +1,102 @@
+//! One channel's subscribers: dense to walk, quick to leave.
+
+use foldhash::HashMap;
+use smallvec::{SmallVec, smallvec};
+
+use crate::{SocketKey, subscription::Subscriber};
+
+/// A channel larger than this is indexed; a smaller one is searched, which is faster there and
+/// takes no memory.
+const SEARCHED_MAX: usize = 32;
+
+/// Where each subscriber stands in the list.
+type Places = HashMap<SocketKey, u32>;
+
+/// A channel with at least one subscriber. Most channels of most apps have exactly one, so that one
+/// is stored in place.
+#[derive(Debug)]
+pub(super) struct Channel {
+    subscribers: SmallVec<[Subscriber; 1]>,
+    places: Option<Box<Places>>,
+    /// Whether the node's interest is acknowledged, so that no event can be missed any more.
+    pub(super) confirmed: bool,
+}
+
+impl Channel {
+    pub(super) fn with(subscriber: Subscriber) -> Self {
+        Self { subscribers: smallvec![subscriber], places: None, confirmed: false }
+    }
+
+    pub(super) fn subscribers(&self) -> &[Subscriber] {
+        &self.subscribers
+    }
+
+    pub(super) fn len(&self) -> u32 {
+        count(self.subscribers.len())
+    }
+
+    #[cfg(test)]
+    pub(super) fn subscribers_capacity(&self) -> usize {
+        self.subscribers.capacity()
+    }
+
+    /// Whether the subscriber is new.
+    pub(super) fn add(&mut self, subscriber: Subscriber) -> bool {
+        if self.place(subscriber.key).is_some() {
+            return false;
+        }
+        let place = self.len();
+        self.subscribers.push(subscriber);
+        match &mut self.places {
+            Some(places) => drop(places.insert(subscriber.key, place)),
+            None if self.subscribers.len() > SEARCHED_MAX => self.places = Some(self.index()),
+            None => {}
+        }
+        true
+    }
+
+    /// Whether the subscriber was there. The last one takes its place.
+    pub(super) fn remove(&mut self, key: SocketKey) -> bool {
+        let Some(place) = self.place(key) else {
+            return false;
+        };
+        self.subscribers.swap_remove(place);
+        if let Some(places) = &mut self.places {
+            places.remove(&key);
+            if let Some(moved) = self.subscribers.get(place) {
+                places.insert(moved.key, count(place));
+            }
+        }
+        self.shed();
+        true
+    }
+
+    /// Gives memory back once the channel has shrunk to a quarter.
+    fn shed(&mut self) {
+        if self.subscribers.len() <= SEARCHED_MAX / 2 {
+            self.places = None;
+        }
+        if self.subscribers.spilled() && self.subscribers.len() < self.subscribers.capacity() / 4 {
+            self.subscribers.shrink_to_fit();
+            if let Some(places) = &mut self.places {
+                places.shrink_to_fit();
+            }
+        }
+    }
+
+    fn place(&self, key: SocketKey) -> Option<usize> {
+        match &self.places {
+            Some(places) => places.get(&key).map(|place| *place as usize),
+            None => self.subscribers.iter().position(|subscriber| subscriber.key == key),
+        }
+    }
+
+    fn index(&self) -> Box<Places> {
+        let keys = self.subscribers.iter().map(|subscriber| subscriber.key);
+        Box::new(keys.enumerate().map(|(place, key)| (key, count(place))).collect())
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).expect("a thread has fewer than 2^32 sockets")
+}

@@ -1,0 +1,22 @@
+//! One socket in one channel.
+
+use model::SocketId;
+
+/// Names a socket on its shard thread. A reused index has another generation, so that a key kept
+/// for longer than its socket is recognised.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SocketKey {
+    /// The socket's place in the thread's table.
+    pub index: u32,
+    /// How often that place had been taken before.
+    pub generation: u32,
+}
+
+/// What the hub keeps of one subscription. Delivery walks these in memory order: what it does not
+/// read belongs elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subscriber {
+    pub(crate) key: SocketKey,
+    /// The Pusher name, by which a publisher leaves a socket out.
+    pub(crate) id: SocketId,
+}

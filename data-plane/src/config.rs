@@ -1,0 +1,65 @@
+//! Options of a node.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+
+/// Options that the all-in-one has too.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct Options {
+    /// Shard threads; 0: one per core, at most 64
+    #[arg(long, default_value_t = 0, value_name = "THREADS")]
+    pub shard_threads: usize,
+    /// WebSockets at most; over it a new one is closed with 4100
+    #[arg(long, default_value_t = 1_000_000, value_name = "SOCKETS")]
+    pub sockets_max: u32,
+    /// Seconds of silence after which a client is asked whether it lives, and asks the server
+    #[arg(long, default_value_t = 120, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub activity_timeout: u64,
+    /// Seconds that a client has to answer a ping; then it is closed with 4201
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub pong_timeout: u64,
+    /// Bytes of one message from a client; over it the socket is closed with 1009
+    #[arg(long, default_value_t = 128 << 10, value_name = "BYTES")]
+    pub message_bytes_max: usize,
+    /// Frames that wait for one socket; over it the socket is closed with 4100
+    #[arg(long, default_value_t = 1_000, value_name = "FRAMES")]
+    pub outbox_frames_max: usize,
+    /// Bytes that wait for one socket; over it the socket is closed with 4100
+    #[arg(long, default_value_t = 1 << 20, value_name = "BYTES")]
+    pub outbox_bytes_max: usize,
+    /// Seconds over which a shutdown closes all sockets
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    pub drain_seconds: u64,
+}
+
+/// Options of a node of its own.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct Config {
+    /// WebSockets
+    #[arg(long, default_value = "0.0.0.0:6001", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Probes and metrics
+    #[arg(long, default_value = "127.0.0.1:9601", value_name = "ADDRESS")]
+    pub operations_listen: SocketAddr,
+    /// The control plane's internal listener
+    #[arg(long, default_value = "http://127.0.0.1:6003", value_name = "URL")]
+    pub control_plane: String,
+    /// This node's name; made up where absent
+    #[arg(long, value_name = "NAME")]
+    pub node_id: Option<String>,
+    /// File that keeps the last good app settings, so that a restart needs no control plane
+    #[arg(long, value_name = "FILE")]
+    pub last_known_good: Option<PathBuf>,
+    /// Certificate of the public listener, PEM
+    #[arg(long, requires = "tls_key", value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Key of the certificate, PEM
+    #[arg(long, requires = "tls_certificate", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Tuning.
+    #[command(flatten)]
+    pub options: Options,
+}

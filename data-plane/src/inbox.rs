@@ -1,0 +1,156 @@
+//! The one queue into a shard thread, and its way of saying how far it is.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
+use data_plane_core::CloseCode;
+use futures_util::task::AtomicWaker;
+use model::{Apps, SocketId};
+
+use crate::{interest::ChannelKey, socket::Incoming};
+
+/// What a shard thread is asked to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Take a connection.
+    Open(Box<Incoming>),
+    /// Deliver events, then say that this position is reached.
+    Deliver(Vec<Arc<Delivery>>, Arc<Progress>, u64),
+    /// The interest of a channel is acknowledged: its waiting subscribers may be told.
+    Confirm(ChannelKey),
+    /// The settings changed.
+    Apps(Arc<Apps>),
+    /// Close every socket that is subscribed to anything.
+    CloseSubscribed(CloseCode),
+    /// Close all sockets at a fixed pace, in random order; take no more when done.
+    Drain,
+}
+
+/// One event for one channel, encoded once for the whole node.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The app's id.
+    pub app: String,
+    /// The channel's name.
+    pub channel: String,
+    /// The connection that does not receive it.
+    pub excluded: Option<SocketId>,
+    /// The WebSocket frame.
+    pub frame: Bytes,
+}
+
+/// A handle on a shard thread's queue. What grows it is bounded elsewhere: deliveries by the control
+/// plane's queue of unacknowledged events, connections by the listener's cap.
+#[derive(Debug)]
+pub struct Inbox {
+    commands: Mutex<Vec<Command>>,
+    waker: mio::Waker,
+}
+
+impl Inbox {
+    /// A queue whose owner is woken through `waker`.
+    #[must_use]
+    pub fn new(waker: mio::Waker) -> Self {
+        Self {
+            commands: Mutex::default(),
+            waker,
+        }
+    }
+
+    /// Puts a command behind those that wait; wakes the thread where there was none.
+    pub fn push(&self, command: Command) {
+        let mut commands = self.commands.lock().expect("no holder panics");
+        let idle = commands.is_empty();
+        commands.push(command);
+        drop(commands);
+        if idle && let Err(error) = self.waker.wake() {
+            tracing::error!(%error, "a shard thread cannot be woken");
+        }
+    }
+
+    /// Takes all that waits.
+    pub fn take(&self, into: &mut Vec<Command>) {
+        std::mem::swap(into, &mut self.commands.lock().expect("no holder panics"));
+    }
+}
+
+/// How far the shard threads are with the events of one stream.
+#[derive(Debug)]
+pub struct Progress {
+    received: AtomicU64,
+    sent: Box<[AtomicU64]>,
+    done: Box<[AtomicU64]>,
+    /// Wakes the stream that reports it.
+    waker: Arc<AtomicWaker>,
+}
+
+impl Progress {
+    /// A stream that goes on after `position`.
+    #[must_use]
+    pub fn new(threads: usize, position: u64, waker: Arc<AtomicWaker>) -> Arc<Self> {
+        let cells = || (0..threads).map(|_| AtomicU64::new(position)).collect();
+        Arc::new(Self {
+            received: AtomicU64::new(position),
+            sent: cells(),
+            done: cells(),
+            waker,
+        })
+    }
+
+    /// Events up to `position` are about to be given to a thread.
+    pub fn send(&self, thread: usize, position: u64) {
+        self.sent[thread].store(position, Ordering::Release);
+    }
+
+    /// Events up to `position` have come in, and threads have been given theirs.
+    pub fn receive(&self, position: u64) {
+        self.received.store(position, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// A thread has queued all events up to `position` for its sockets.
+    pub fn done(&self, thread: usize, position: u64) {
+        self.done[thread].store(position, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Everything up to here is queued for the sockets of the node.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        let received = self.received.load(Ordering::Acquire);
+        let behind = self.sent.iter().zip(&self.done).filter_map(|(sent, done)| {
+            let (sent, done) = (sent.load(Ordering::Acquire), done.load(Ordering::Acquire));
+            (done < sent).then_some(done)
+        });
+        behind.fold(received, u64::min)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delivered_is_the_position_that_no_thread_is_behind() {
+        let progress = Progress::new(2, 10, Arc::default());
+        assert_eq!(progress.delivered(), 10);
+        progress.send(0, 12);
+        progress.receive(12);
+        assert_eq!(progress.delivered(), 10);
+        progress.send(1, 15);
+        progress.receive(15);
+        progress.done(0, 12);
+        assert_eq!(
+            progress.delivered(),
+            10,
+            "thread 1 has done nothing of its share"
+        );
+        progress.done(1, 15);
+        assert_eq!(progress.delivered(), 15);
+        progress.receive(20);
+        assert_eq!(progress.delivered(), 20, "events that no thread wants");
+    }
+}

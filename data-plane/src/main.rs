@@ -1,0 +1,26 @@
+//! A node of its own.
+
+use proto::plane::{config, log, shutdown};
+
+/// Options of the process.
+#[derive(clap::Args, Debug)]
+struct Process {
+    #[command(flatten)]
+    common: config::Common,
+    #[command(flatten)]
+    config: data_plane::config::Config,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let command = clap::Command::new("carillon-data-plane")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Carillon's data plane: holds the WebSockets");
+    let process: Process = config::read_or_exit(command);
+    log::start(&process.common)?;
+    data_plane::start(process.config, shutdown::on_signal())
+        .await?
+        .wait()
+        .await;
+    Ok(())
+}

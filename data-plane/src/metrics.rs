@@ -1,0 +1,100 @@
+//! What a node counts.
+
+use data_plane_core::CloseCode;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+/// Counters and gauges of a node; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct NodeMetrics {
+    /// Open WebSockets.
+    pub sockets: Gauge,
+    /// Upgrades answered.
+    pub opened: Counter,
+    /// Frames of events put into outboxes.
+    pub deliveries: Counter,
+    /// Events that came in.
+    pub events: Counter,
+    /// Messages that clients sent.
+    pub received: Counter,
+    /// Events refused because their epoch was stale.
+    pub stale: Counter,
+    /// First subscribers confirmed without a control plane's acknowledgement.
+    pub degraded: Counter,
+    /// Times that events for this node were lost on the way.
+    pub gaps: Counter,
+    /// Attachments that ended.
+    pub detached: Counter,
+    /// Channels with interest.
+    pub channels: Gauge,
+    closes: Family<CloseLabel, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CloseLabel {
+    code: u16,
+}
+
+impl NodeMetrics {
+    /// A socket is closed by us.
+    pub fn closed(&self, code: CloseCode) {
+        self.closes
+            .get_or_create(&CloseLabel {
+                code: code.number(),
+            })
+            .inc();
+    }
+
+    /// Names them.
+    pub fn register(&self, registry: &mut Registry) {
+        let mut counter = |name: &str, help: &str, counter: &Counter| {
+            registry.register(name, help, counter.clone());
+        };
+        counter(
+            "sockets_opened",
+            "WebSocket upgrades answered",
+            &self.opened,
+        );
+        counter(
+            "deliveries",
+            "Frames of events put into outboxes",
+            &self.deliveries,
+        );
+        counter("events", "Events that came in", &self.events);
+        counter(
+            "messages_received",
+            "Messages that clients sent",
+            &self.received,
+        );
+        counter(
+            "stale_events",
+            "Events refused because their epoch was stale",
+            &self.stale,
+        );
+        counter(
+            "degraded_confirms",
+            "Subscribers confirmed unacknowledged",
+            &self.degraded,
+        );
+        counter(
+            "gaps",
+            "Times that events for this node were lost on the way",
+            &self.gaps,
+        );
+        counter(
+            "detachments",
+            "Streams to control planes that ended",
+            &self.detached,
+        );
+        registry.register("sockets", "Open WebSockets", self.sockets.clone());
+        registry.register("channels", "Channels with interest", self.channels.clone());
+        registry.register(
+            "closes",
+            "Sockets closed by the node, by code",
+            self.closes.clone(),
+        );
+    }
+}

@@ -1,0 +1,381 @@
+//! One shard thread: its sockets, its hub, its timers. Single-threaded from end to end.
+//!
+//! Each turn: read what sockets sent, run the commands in the inbox, fire the timers, and then write
+//! once to every socket that has something waiting: events that wait together leave in one write.
+
+mod sessions;
+
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use data_plane_core::{CloseCode, Effect, Hub, SocketKey, Wheel};
+use mio::{Events, Interest as Readiness, Poll, Token};
+use model::Apps;
+use slab::Slab;
+use tracing::debug;
+
+use crate::{
+    inbox::{Command, Delivery, Inbox, Progress},
+    node::Node,
+    outbox::Frame,
+    socket::{Flushed, Incoming, Received, Socket},
+};
+
+const WAKE: Token = Token(usize::MAX);
+/// Messages read from one socket before the others have their turn.
+const READ_BUDGET: u32 = 32;
+/// A close frame has this long to reach its peer.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Resolution of timeouts.
+const TIMER_TICK: Duration = Duration::from_millis(100);
+const TIMER_SLOTS: usize = 2_048;
+/// How often a draining thread closes its share.
+const DRAIN_TICK: Duration = Duration::from_millis(20);
+
+/// The state of one shard thread.
+#[derive(Debug)]
+pub struct Shard {
+    thread: usize,
+    node: Arc<Node>,
+    inbox: Arc<Inbox>,
+    poll: Poll,
+    hub: Hub,
+    sockets: Slab<Socket>,
+    generation: u32,
+    wheel: Wheel,
+    /// Sockets with something to write.
+    dirty: Vec<SocketKey>,
+    /// Sockets with more to read than their budget.
+    unread: Vec<SocketKey>,
+    /// Sockets whose outbox overflowed in this turn.
+    slow: Vec<SocketKey>,
+    effects: Vec<Effect>,
+    draining: Option<Drain>,
+}
+
+/// Closing all sockets at a fixed pace.
+#[derive(Debug)]
+struct Drain {
+    remaining: Vec<SocketKey>,
+    per_tick: usize,
+    next: Instant,
+}
+
+impl Shard {
+    /// A thread without sockets; `poll` is the one whose waker is in `inbox`.
+    #[must_use]
+    pub fn new(thread: usize, node: Arc<Node>, poll: Poll, now: Instant) -> Self {
+        let inbox = Arc::clone(&node.inboxes[thread]);
+        Self {
+            thread,
+            node,
+            inbox,
+            poll,
+            hub: Hub::default(),
+            sockets: Slab::new(),
+            generation: 0,
+            wheel: Wheel::new(now, TIMER_TICK, TIMER_SLOTS),
+            dirty: Vec::new(),
+            unread: Vec::new(),
+            slow: Vec::new(),
+            effects: Vec::new(),
+            draining: None,
+        }
+    }
+
+    /// The token under which a poll wakes for its inbox.
+    #[must_use]
+    pub fn wake_token() -> Token {
+        WAKE
+    }
+
+    /// Runs until the process ends.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(1_024);
+        let mut commands = Vec::new();
+        let mut now = clock();
+        loop {
+            let timeout = self.timeout(now);
+            if let Err(error) = self.poll.poll(&mut events, timeout)
+                && error.kind() != std::io::ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "a shard thread cannot poll its sockets");
+                return;
+            }
+            now = clock();
+            self.read_ready(&events, now);
+            self.inbox.take(&mut commands);
+            for command in commands.drain(..) {
+                self.run_command(command, now);
+            }
+            self.expire(now);
+            self.drain(now);
+            self.flush();
+        }
+    }
+
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        if !self.unread.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let drain = self.draining.as_ref().map(|drain| drain.next);
+        let next = [self.wheel.next(), drain].into_iter().flatten().min();
+        next.map(|at| at.saturating_duration_since(now))
+    }
+
+    fn read_ready(&mut self, events: &Events, now: Instant) {
+        for key in std::mem::take(&mut self.unread) {
+            self.read(key, now);
+        }
+        for event in events {
+            let Some(socket) = self.sockets.get_mut(event.token().0) else {
+                continue;
+            };
+            let key = key(event.token().0, socket);
+            if event.is_writable() && !socket.dirty && socket.has_waiting() {
+                socket.dirty = true;
+                self.dirty.push(key);
+            }
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                self.read(key, now);
+            }
+        }
+    }
+
+    fn read(&mut self, key: SocketKey, now: Instant) {
+        for _ in 0..READ_BUDGET {
+            let limits = self.node.limits;
+            let Some(socket) = self.socket(key) else {
+                return;
+            };
+            let closing = socket.closing.is_some();
+            match socket.receive(limits) {
+                Received::Nothing => return,
+                Received::Ended => {
+                    let _ = socket.flush();
+                    return self.drop_socket(key);
+                }
+                Received::Broken(_) if closing => return self.drop_socket(key),
+                Received::Broken(code) => return self.close(key, code, now),
+                Received::Text(_) | Received::Binary(_) | Received::Alive if closing => {}
+                Received::Text(text) => self.handle_text(key, &text, now),
+                Received::Binary(bytes) => self.handle_binary(key, &bytes, now),
+                Received::Alive => self.handle_alive(key, now),
+            }
+        }
+        self.unread.push(key);
+    }
+
+    fn run_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Open(incoming) => self.open(*incoming, now),
+            Command::Deliver(deliveries, progress, position) => {
+                self.deliver(&deliveries, now);
+                // The events are queued for the sockets; the publisher need not wait for the writes.
+                Progress::done(&progress, self.thread, position);
+            }
+            Command::Confirm(channel) => self.confirm(&channel),
+            Command::Apps(apps) => self.change_apps(&apps, now),
+            Command::CloseSubscribed(code) => self.close_subscribed(code, now),
+            Command::Drain => self.start_drain(now),
+        }
+    }
+
+    fn deliver(&mut self, deliveries: &[Arc<Delivery>], now: Instant) {
+        let Self {
+            hub,
+            sockets,
+            dirty,
+            slow,
+            node,
+            ..
+        } = self;
+        let mut pushed = 0;
+        for delivery in deliveries {
+            // One copy for the thread: its sockets then share it without atomics.
+            let frame: Frame = Rc::from(&delivery.frame[..]);
+            pushed += hub.deliver(&delivery.app, &delivery.channel, delivery.excluded, |key| {
+                let Some(socket) = sockets.get_mut(key.index as usize) else {
+                    return;
+                };
+                if socket.push(Rc::clone(&frame), node.limits).is_err() {
+                    slow.push(key);
+                } else if !socket.dirty {
+                    socket.dirty = true;
+                    dirty.push(key);
+                }
+            });
+        }
+        self.node.metrics.deliveries.inc_by(pushed.into());
+        for key in std::mem::take(&mut self.slow) {
+            self.close(key, CloseCode::SlowConsumer, now);
+        }
+    }
+
+    fn change_apps(&mut self, apps: &Arc<Apps>, now: Instant) {
+        for key in self.keys() {
+            let mut effects = std::mem::take(&mut self.effects);
+            if let Some(session) = self.socket(key).and_then(|socket| socket.session.as_mut()) {
+                let app = apps.by_id(session.app().id.as_str()).cloned();
+                session.handle_app(app, &mut effects);
+            }
+            self.effects = effects;
+            self.apply_effects(key, now);
+        }
+    }
+
+    fn close_subscribed(&mut self, code: CloseCode, now: Instant) {
+        for key in self.keys() {
+            let session = self.socket(key).and_then(|socket| socket.session.as_ref());
+            if session.is_some_and(|session| session.channels().next().is_some()) {
+                self.close(key, code, now);
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        let mut expired = Vec::new();
+        self.wheel.advance(now, &mut expired);
+        for key in expired {
+            let config = self.node.session.clone();
+            let mut effects = std::mem::take(&mut self.effects);
+            let Some(socket) = self.socket(key) else {
+                self.effects = effects;
+                continue;
+            };
+            let overdue = socket.closing.is_some_and(|until| until <= now);
+            let next = socket.session.as_mut().map(|session| {
+                session.handle_timeout(now, &config, &mut effects);
+                session.poll_timeout(&config)
+            });
+            self.effects = effects;
+            if overdue {
+                self.drop_socket(key);
+                continue;
+            }
+            self.apply_effects(key, now);
+            if let Some(next) = next {
+                self.wheel.insert(key, next);
+            }
+        }
+    }
+
+    fn start_drain(&mut self, now: Instant) {
+        let remaining = self.keys();
+        let ticks = self.node.drain_window.as_millis() / DRAIN_TICK.as_millis();
+        let per_tick = remaining.len().div_ceil(ticks.max(1) as usize).max(2);
+        self.draining = Some(Drain {
+            remaining: shuffled(remaining),
+            per_tick,
+            next: now,
+        });
+    }
+
+    fn drain(&mut self, now: Instant) {
+        let Some(drain) = &mut self.draining else {
+            return;
+        };
+        if now < drain.next {
+            return;
+        }
+        drain.next = now + DRAIN_TICK;
+        let from = drain.remaining.len().saturating_sub(drain.per_tick);
+        let due = drain.remaining.split_off(from);
+        if due.is_empty() {
+            drain.remaining = self
+                .sockets
+                .iter()
+                .map(|(index, socket)| key(index, socket))
+                .collect();
+        }
+        for key in due {
+            self.close(key, CloseCode::Drain, now);
+        }
+    }
+
+    /// One write, or a vectored one, for each socket with something waiting.
+    fn flush(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for key in dirty.drain(..) {
+            let Some(socket) = self.socket(key) else {
+                continue;
+            };
+            socket.dirty = false;
+            match socket.flush() {
+                Flushed::Empty if socket.closing.is_some() => socket.transport.shutdown(),
+                Flushed::Empty | Flushed::Blocked => {}
+                Flushed::Broken => self.drop_socket(key),
+            }
+        }
+        if self.dirty.is_empty() {
+            self.dirty = dirty;
+        }
+    }
+
+    fn open(&mut self, incoming: Incoming, now: Instant) {
+        let limits = self.node.limits;
+        self.generation = self.generation.wrapping_add(1);
+        let Incoming {
+            transport,
+            read_already,
+            id,
+            app,
+        } = incoming;
+        let socket = Socket::new(self.generation, transport, &read_already, limits);
+        let index = self.sockets.insert(socket);
+        let socket = &mut self.sockets[index];
+        let key = key(index, socket);
+        let both = Readiness::READABLE | Readiness::WRITABLE;
+        let registered = self
+            .poll
+            .registry()
+            .register(socket.transport.tcp(), Token(index), both);
+        self.node.metrics.sockets.inc();
+        if let Err(error) = registered {
+            debug!(%error, "socket not registered");
+            return self.drop_socket(key);
+        }
+        match app {
+            Ok(app) => self.open_session(key, (app, id), now),
+            Err(code) => self.close(key, code, now),
+        }
+        // The client may have sent its first message along with the upgrade request.
+        self.read(key, now);
+    }
+
+    fn socket(&mut self, key: SocketKey) -> Option<&mut Socket> {
+        let socket = self.sockets.get_mut(key.index as usize);
+        socket.filter(|socket| socket.generation == key.generation)
+    }
+
+    fn keys(&self) -> Vec<SocketKey> {
+        self.sockets
+            .iter()
+            .map(|(index, socket)| key(index, socket))
+            .collect()
+    }
+}
+
+fn key(index: usize, socket: &Socket) -> SocketKey {
+    SocketKey {
+        index: index as u32,
+        generation: socket.generation,
+    }
+}
+
+/// A random order, so that a drain closes no group of clients first.
+fn shuffled(keys: Vec<SocketKey>) -> Vec<SocketKey> {
+    use std::hash::{BuildHasher as _, RandomState};
+    let random = RandomState::new();
+    let mut keys = keys;
+    keys.sort_by_cached_key(|key| random.hash_one(key));
+    keys
+}
+
+/// The shell's clock.
+pub(crate) fn clock() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,97 @@
+//! The bytes of a request's body: never more than the cap in memory.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use model::{Reason, Rejection};
+
+/// A signed body must have arrived after this long.
+const ARRIVAL_MAX: Duration = Duration::from_secs(30);
+/// A refused body is read, and forgotten, for this long at most.
+const DISCARD_MAX: Duration = Duration::from_secs(2);
+
+/// Reads a body of at most `bytes_max`. One that came in one piece is not copied.
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: &mut Body,
+    bytes_max: usize,
+) -> Result<Bytes, Rejection> {
+    check_encoding(headers)?;
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(over(bytes_max));
+    }
+    let late = |_| {
+        let seconds = ARRIVAL_MAX.as_secs();
+        Rejection::new(
+            Reason::InvalidInput,
+            format!("the body took more than {seconds} s"),
+        )
+    };
+    tokio::time::timeout(ARRIVAL_MAX, collect(body, bytes_max))
+        .await
+        .map_err(late)?
+}
+
+async fn collect(body: &mut Body, bytes_max: usize) -> Result<Bytes, Rejection> {
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let broken = |_| Rejection::new(Reason::InvalidInput, "the body ended before its end");
+        let Ok(data) = frame.map_err(broken)?.into_data() else {
+            continue;
+        };
+        if first.len() + whole.len() + data.len() > bytes_max {
+            return Err(over(bytes_max));
+        }
+        if first.is_empty() && whole.is_empty() {
+            first = data;
+            continue;
+        }
+        whole.extend_from_slice(&std::mem::take(&mut first));
+        whole.extend_from_slice(&data);
+    }
+    Ok(if whole.is_empty() {
+        first
+    } else {
+        whole.freeze()
+    })
+}
+
+/// Lets the rest of a refused body run off, so that the client reads our answer and not a reset
+/// connection. Not for a client that waits for leave to send, and not for long.
+pub(crate) async fn discard(headers: &HeaderMap, mut body: Body, bytes_max: usize) {
+    if headers.contains_key(header::EXPECT) {
+        return;
+    }
+    let mut left = bytes_max.saturating_mul(2);
+    let run_off = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Too slow or too much: then the connection is closed.
+    let _ = tokio::time::timeout(DISCARD_MAX, run_off).await;
+}
+
+fn check_encoding(headers: &HeaderMap) -> Result<(), Rejection> {
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(Rejection::field(
+            Reason::InvalidInput,
+            "Content-Encoding",
+            "Content-Encoding is not supported: send the body as it is",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn over(bytes_max: usize) -> Rejection {
+    let message = format!("the body has more than {bytes_max} bytes (request_body_bytes_max)");
+    Rejection::new(Reason::PayloadTooLarge, message)
+}

@@ -1,0 +1,204 @@
+//! A gateway's parts, shared by all its requests.
+
+use std::{
+    borrow::Cow,
+    collections::hash_map::RandomState,
+    hash::BuildHasher as _,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use axum::{Router, extract::Request};
+use model::{App, MessageId, MessageIds, Quota, Reason, Rejection};
+use proto::{
+    link::Link,
+    plane::operations::{Condition, Operations},
+    watch::AppsReceiver,
+};
+
+use crate::{
+    address, address_limit::AddressLimit, config::Options, control_planes::ControlPlanes,
+    metrics::Metrics, router,
+};
+
+/// Addresses whose requests are counted at once; some 8 MiB.
+const ADDRESSES_MAX: usize = 65_536;
+
+/// Unix time in seconds.
+pub type Clock = fn() -> u64;
+
+/// REST in, gRPC out; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Gateway(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    options: Options,
+    apps: AppsReceiver,
+    control_planes: ControlPlanes,
+    message_ids: MessageIds,
+    /// `None` where requests are not limited by address.
+    addresses: Option<Mutex<AddressLimit>>,
+    metrics: Metrics,
+    clock: Clock,
+    draining: AtomicBool,
+    accepting: OnceLock<Condition>,
+}
+
+/// What `/up` can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    Ok,
+    /// No apps yet.
+    Error,
+    Draining,
+}
+
+impl Gateway {
+    /// A gateway for `apps` that publishes over `links`, at least one.
+    #[must_use]
+    pub fn new(options: Options, apps: AppsReceiver, links: Vec<Link>) -> Self {
+        Self::with_clock(options, apps, links, unix_time)
+    }
+
+    /// As [`Gateway::new`], with a clock for the timestamps of signatures.
+    #[must_use]
+    pub fn with_clock(
+        options: Options,
+        apps: AppsReceiver,
+        links: Vec<Link>,
+        clock: Clock,
+    ) -> Self {
+        let metrics = Metrics::new();
+        let timeout = Duration::from_millis(options.publish_timeout_ms);
+        let control_planes = ControlPlanes::new(links, timeout, metrics.publish_retries.clone());
+        let window = Duration::from_secs(options.requests_per_address_window_seconds.into());
+        let limit = options.requests_per_address;
+        let addresses = AddressLimit::new(limit, window, ADDRESSES_MAX);
+        Self(Arc::new(Parts {
+            addresses: (limit > 0).then(|| Mutex::new(addresses)),
+            options,
+            apps,
+            control_planes,
+            message_ids: MessageIds::new(RandomState::new().hash_one("message ids")),
+            metrics,
+            clock,
+            draining: AtomicBool::new(false),
+            accepting: OnceLock::new(),
+        }))
+    }
+
+    /// All routes, for a listener that puts a [`proto::plane::serve::Peer`] into every request.
+    pub fn router(&self) -> Router {
+        router::router(self.clone())
+    }
+
+    /// Registers metrics and two conditions for readiness: "settings" holds when the first apps are
+    /// known, "accepting" until [`Gateway::drain`].
+    pub fn register(&self, operations: &Operations) {
+        operations.register("gateway", |registry| self.0.metrics.register(registry));
+        let accepting = operations.condition("accepting");
+        accepting.set(true);
+        let _ = self.0.accepting.set(accepting);
+        let (settings, mut apps) = (operations.condition("settings"), self.0.apps.clone());
+        tokio::spawn(async move {
+            // An error says that the watcher has ended, and with it the process.
+            if apps.wait_for(Option::is_some).await.is_ok() {
+                settings.set(true);
+            }
+        });
+    }
+
+    /// Says on `/up` and by readiness that this process is about to end. Requests are served as
+    /// before.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::Release);
+        if let Some(accepting) = self.0.accepting.get() {
+            accepting.set(false);
+        }
+    }
+
+    /// The app of that id, by the settings in force; a refusal while there are none.
+    pub(crate) fn app(&self, id: &str) -> Result<Option<Arc<App>>, Rejection> {
+        match &*self.0.apps.borrow() {
+            Some(apps) => Ok(apps.by_id(id).cloned()),
+            None => {
+                let message = "the apps are not known yet: no control plane has told them";
+                Err(Rejection::new(Reason::Unavailable, message))
+            }
+        }
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        if self.0.draining.load(Ordering::Acquire) {
+            return Health::Draining;
+        }
+        match &*self.0.apps.borrow() {
+            Some(apps) if !apps.is_empty() => Health::Ok,
+            Some(_) | None => Health::Error,
+        }
+    }
+
+    /// Counts a request against its address; the second value says whether it is over the limit.
+    pub(crate) fn count(&self, request: &Request) -> (Option<Quota>, Result<(), Rejection>) {
+        let Some(addresses) = &self.0.addresses else {
+            return (None, Ok(()));
+        };
+        let hops = self.0.options.trusted_proxy_hops;
+        let address = address::of(request.headers(), request.extensions(), hops);
+        let now = tokio::time::Instant::now().into_std();
+        let counted = addresses
+            .lock()
+            .expect("no holder panics")
+            .count(address, now);
+        if counted.evicted {
+            self.0.metrics.addresses_evicted.inc();
+        }
+        if counted.allowed {
+            return (Some(counted.quota), Ok(()));
+        }
+        self.0.metrics.addresses_refused.inc();
+        let options = &self.0.options;
+        let (limit, seconds) = (
+            options.requests_per_address,
+            options.requests_per_address_window_seconds,
+        );
+        let message = format!("more than {limit} requests in {seconds} s from one address");
+        let rejection = Rejection::new(Reason::RateLimited, Cow::from(message));
+        let quota = Some(counted.quota);
+        (quota, Err(Rejection { quota, ..rejection }))
+    }
+
+    pub(crate) fn message_id(&self) -> MessageId {
+        self.0.message_ids.next()
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        (self.0.clock)()
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    pub(crate) fn control_planes(&self) -> &ControlPlanes {
+        &self.0.control_planes
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the wall clock"
+)]
+fn unix_time() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,127 @@
+//! A request under `/apps` that an app's backend has signed.
+
+mod claim;
+mod query;
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock},
+};
+
+use axum::{body::Body, extract::Request};
+use bytes::Bytes;
+use http::{header, request::Parts};
+use http_body::Body as _;
+use model::{App, AppId, AppKey, AppSecret, Features, Limits, Reason, Rejection, Secrets};
+
+pub use claim::string_to_sign;
+pub use query::Query;
+
+use crate::{content, gateway::Gateway};
+use claim::{BodyClaim, Claim};
+use query::{Plus, decode};
+
+/// Proof that a request comes from a backend of `app`: there is no other way to make one.
+#[derive(Debug)]
+pub(crate) struct Signed {
+    /// Whose.
+    pub app: Arc<App>,
+    /// The request without its body.
+    pub head: Parts,
+    /// The bytes that were signed.
+    pub body: Bytes,
+}
+
+impl Signed {
+    /// Reads a request. The query alone decides whether the body is read at all: it covers the
+    /// body's MD5.
+    pub(crate) async fn read(gateway: &Gateway, request: Request) -> Result<Self, Rejection> {
+        let (head, mut body) = request.into_parts();
+        let bytes_max = gateway.options().request_body_bytes_max as usize;
+        match Self::read_body(gateway, &head, &mut body, bytes_max).await {
+            Ok((app, body)) => Ok(Self { app, head, body }),
+            Err(rejection) => {
+                if !body.is_end_stream() {
+                    content::discard(&head.headers, body, bytes_max).await;
+                }
+                Err(rejection)
+            }
+        }
+    }
+
+    async fn read_body(
+        gateway: &Gateway,
+        head: &Parts,
+        body: &mut Body,
+        bytes_max: usize,
+    ) -> Result<(Arc<App>, Bytes), Rejection> {
+        let (app, claimed) = verify(gateway, head)?;
+        claimed.check_announced(body.size_hint().lower())?;
+        let read = content::read(&head.headers, body, bytes_max).await;
+        let bytes = read.inspect_err(|rejection| {
+            if rejection.reason == Reason::PayloadTooLarge {
+                gateway.metrics().bodies_over_cap.inc();
+            }
+        })?;
+        claimed.check(&bytes)?;
+        if !app.enabled {
+            let message = format!("app {} is disabled", app.id);
+            return Err(Rejection::new(Reason::Forbidden, message));
+        }
+        Ok((app, bytes))
+    }
+}
+
+/// An app that nobody can sign for: what it takes to refuse an unknown app is what it takes to refuse
+/// a bad signature.
+static NOBODY: LazyLock<App> = LazyLock::new(|| App {
+    id: AppId::parse("nobody").expect("six letters are an app id"),
+    key: AppKey(Arc::from("")),
+    secrets: Secrets::one(AppSecret::new("")),
+    enabled: false,
+    limits: Limits::default(),
+    features: Features::default(),
+    allowed_origins: Vec::new(),
+    revision: 0,
+});
+
+/// Finds the app of the path and verifies the query against it.
+fn verify(gateway: &Gateway, head: &Parts) -> Result<(Arc<App>, BodyClaim), Rejection> {
+    let (path, prefix) = (head.uri.path(), gateway.options().path_prefix.as_deref());
+    let app = gateway.app(&path_segment(path, prefix, "/apps/")?)?;
+    let verified = Query::parse(head.uri.query().unwrap_or_default()).and_then(|query| {
+        let authorization = head.headers.get(header::AUTHORIZATION);
+        let authorization = authorization.and_then(|value| value.to_str().ok());
+        let claim = Claim {
+            method: head.method.as_str(),
+            path,
+            prefix,
+            query,
+            authorization,
+        };
+        claim.verify(app.as_deref().unwrap_or(&NOBODY), gateway.now())
+    });
+    let app = app.ok_or_else(|| {
+        Rejection::new(
+            Reason::AppNotFound,
+            "there is no app with the id in the path",
+        )
+    })?;
+    verified.map(|body| (app, body))
+}
+
+/// The segment of the path behind `start`, which the route table has seen there.
+pub(crate) fn path_segment<'a>(
+    path: &'a str,
+    prefix: Option<&str>,
+    start: &str,
+) -> Result<Cow<'a, str>, Rejection> {
+    let path = prefix
+        .and_then(|prefix| path.strip_prefix(prefix))
+        .unwrap_or(path);
+    let rest = path.strip_prefix(start).unwrap_or_default();
+    decode(rest.split('/').next().unwrap_or_default(), Plus::IsPlus)
+}
+
+#[cfg(test)]
+mod tests;
