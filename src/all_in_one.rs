@@ -59,7 +59,7 @@ pub(crate) async fn start(
     let loaded = operations.condition("settings");
     tokio::spawn(control_plane::when_loaded(settings.clone(), loaded));
     let control_plane = ControlPlane::start(&config.control_plane, settings.clone(), &operations);
-    let link = link::local(control_plane.internal_routes());
+    let link = link::local(control_plane.dispatch_service());
     let surroundings = Surroundings {
         apps: settings.apps(),
         link: link.clone(),
@@ -76,22 +76,11 @@ pub(crate) async fn start(
         .merge(grpc_only(control_plane.public_router()))
         .merge(welcome::router());
     let admin = operations.router().merge(control_plane.admin_router());
-    let listener = |tcp, tls, router| Listener {
-        tcp,
-        tls,
-        router,
-        connections_max: CONNECTIONS_MAX,
-    };
-    let (public, admin) = (
-        listener(tcp, tls, public),
-        listener(operations_tcp, None, admin),
-    );
+    let listener =
+        |tcp, tls, router| Listener { tcp, tls, router, connections_max: CONNECTIONS_MAX };
+    let (public, admin) = (listener(tcp, tls, public), listener(operations_tcp, None, admin));
     info!(%address, %operations_address, "carillon listens");
-    welcome::print(
-        address,
-        operations_address,
-        (&config.data, first_start, encrypted),
-    );
+    welcome::print(address, operations_address, (&config.data, first_start, encrypted));
 
     let serving = tokio::spawn(async move {
         let (closed, ended) = (CancellationToken::new(), CancellationToken::new());
@@ -103,9 +92,7 @@ pub(crate) async fn start(
             closed.cancel();
         };
         let public = async {
-            public
-                .serve(ListenerMetrics::default(), closed.clone().cancelled_owned())
-                .await;
+            public.serve(ListenerMetrics::default(), closed.clone().cancelled_owned()).await;
             ended.cancel();
         };
         let admin = admin.serve(ListenerMetrics::default(), ended.cancelled());
@@ -121,9 +108,8 @@ fn grpc_only(router: Router) -> Router {
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let tcp = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("{address} cannot be bound"))?;
+    let tcp =
+        TcpListener::bind(address).await.with_context(|| format!("{address} cannot be bound"))?;
     let address = tcp.local_addr()?;
     Ok((tcp, address))
 }

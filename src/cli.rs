@@ -68,6 +68,5 @@ pub(crate) async fn run() -> anyhow::Result<()> {
 pub(crate) fn unix_seconds() -> u64 {
     #[allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
     let now = std::time::SystemTime::now();
-    now.duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs())
+    now.duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }

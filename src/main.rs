@@ -7,6 +7,10 @@ mod welcome;
 
 use proto::plane::{self, log, shutdown};
 
+/// An event makes some sixty short-lived allocations on its way, on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Everything that the command line of the server may say.
 #[derive(clap::Args, Debug)]
 struct Program {
@@ -28,8 +32,5 @@ async fn main() -> anyhow::Result<()> {
         .after_help("Commands: carillon trigger | subscribe | sign | apps (each with --help)");
     let program: Program = plane::config::read_or_exit(command);
     log::start(&program.common)?;
-    all_in_one::start(program.config, shutdown::on_signal())
-        .await?
-        .wait()
-        .await
+    all_in_one::start(program.config, shutdown::on_signal()).await?.wait().await
 }

@@ -17,10 +17,7 @@ pub(crate) fn development_app() -> (App, &'static str) {
     let app = App {
         app_id: "app-id".into(),
         key: "app-key".into(),
-        features: Some(AppFeatures {
-            client_events: Some(true),
-            ..AppFeatures::default()
-        }),
+        features: Some(AppFeatures { client_events: Some(true), ..AppFeatures::default() }),
         ..App::default()
     };
     (app, "app-secret")
@@ -35,28 +32,19 @@ pub(crate) fn router() -> Router {
 async fn page() -> impl IntoResponse {
     let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                   connect-src 'self' ws: wss:";
-    (
-        [(header::CONTENT_SECURITY_POLICY, policy)],
-        Html(include_str!("page.html")),
-    )
+    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(include_str!("page.html")))
 }
 
 /// Says where everything is, with a call that can be pasted as it stands.
-#[allow(
-    clippy::print_stdout,
-    reason = "this greets the person who started the process"
-)]
+#[allow(clippy::print_stdout, reason = "this greets the person who started the process")]
 pub(crate) fn print(
     address: SocketAddr,
     operations: SocketAddr,
     (data, first_start, encrypted): (&Path, bool, bool),
 ) {
     let scheme = if encrypted { "https" } else { "http" };
-    let host = if address.ip().is_unspecified() {
-        "127.0.0.1".into()
-    } else {
-        address.ip().to_string()
-    };
+    let host =
+        if address.ip().is_unspecified() { "127.0.0.1".into() } else { address.ip().to_string() };
     let url = format!("{scheme}://{host}:{}", address.port());
     println!("Carillon serves REST, WebSockets and gRPC on {url}");
     println!("  page that shows events   {url}/");
@@ -69,7 +57,7 @@ pub(crate) fn print(
         return;
     }
     let target = cli::Target {
-        url: url.clone(),
+        url,
         app_id: "app-id".into(),
         key: "app-key".into(),
         secret: "app-secret".into(),

@@ -18,10 +18,7 @@ impl Ack {
     /// One is owed at first: by the publisher itself, which [`Ack::pay`]s when it has asked all nodes.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
-            owed: AtomicU32::new(1),
-            paid: Notify::new(),
-        })
+        Arc::new(Self { owed: AtomicU32::new(1), paid: Notify::new() })
     }
 
     /// One more node owes.

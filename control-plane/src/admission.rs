@@ -10,13 +10,8 @@ use model::{
 
 /// What clients and servers say among themselves; a backend that could publish these could forge
 /// `pusher:error` or a member list. `client-` belongs to client events (seed page).
-const RESERVED: [&str; 5] = [
-    "client-",
-    "pusher:",
-    "pusher_internal:",
-    "sockudo:",
-    "sockudo_internal:",
-];
+const RESERVED: [&str; 5] =
+    ["client-", "pusher:", "pusher_internal:", "sockudo:", "sockudo_internal:"];
 
 const TAGS_MAX: usize = 32;
 const TAG_KEY_BYTES_MAX: usize = 256;
@@ -27,11 +22,7 @@ const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 pub fn check(draft: Draft, limits: &Limits, message_id: MessageId) -> Result<Publish, Rejection> {
     let name = event_name(draft.name, limits)?;
     let data = draft.data.ok_or_else(|| {
-        Rejection::field(
-            Reason::InvalidInput,
-            "data",
-            "data is required: a string or an object",
-        )
+        Rejection::field(Reason::InvalidInput, "data", "data is required: a string or an object")
     })?;
     let excluded = draft.socket_id.as_deref().map(socket_id).transpose()?;
     check_tags(draft.tags.as_ref())?;
@@ -39,12 +30,7 @@ pub fn check(draft: Draft, limits: &Limits, message_id: MessageId) -> Result<Pub
     let channels = channels(draft.channels, limits)?;
     check_payload(&data, limits)?;
     Ok(Publish {
-        event: Event {
-            name,
-            data,
-            tags: draft.tags,
-            delta: draft.delta,
-        },
+        event: Event { name, data, tags: draft.tags, delta: draft.delta },
         channels,
         excluded,
         info: draft.info,
@@ -62,19 +48,13 @@ fn over(field: &'static str, message: String) -> Rejection {
 
 fn event_name(name: String, limits: &Limits) -> Result<EventName, Rejection> {
     if name.is_empty() {
-        return Err(invalid(
-            "name",
-            "name is required: the event's name, not empty",
-        ));
+        return Err(invalid("name", "name is required: the event's name, not empty"));
     }
     let limit = limits.event_name_chars_max as usize;
     let bytes = name.len();
     if bytes > limit && (bytes > limit * 4 || name.chars().count() > limit) {
         let chars = name.chars().count();
-        return Err(over(
-            "name",
-            format!("name has {chars} characters, the limit is {limit}"),
-        ));
+        return Err(over("name", format!("name has {chars} characters, the limit is {limit}")));
     }
     if let Some(prefix) = RESERVED.iter().find(|prefix| name.starts_with(**prefix)) {
         let message = format!("name must not start with {prefix:?}: that prefix is reserved");
@@ -130,11 +110,7 @@ fn check_idempotency_key(key: Option<&str>) -> Result<(), Rejection> {
 fn channels(names: Vec<String>, limits: &Limits) -> Result<Vec<ChannelName>, Rejection> {
     if names.is_empty() {
         let message = "channel or channels is required: at least one channel name";
-        return Err(Rejection::field(
-            Reason::MissingChannel,
-            "channels",
-            message,
-        ));
+        return Err(Rejection::field(Reason::MissingChannel, "channels", message));
     }
     let limit = limits.channels_per_event_max as usize;
     if names.len() > limit {
@@ -150,9 +126,7 @@ fn channels(names: Vec<String>, limits: &Limits) -> Result<Vec<ChannelName>, Rej
             channels.push(channel);
         }
     }
-    let encrypted = channels
-        .iter()
-        .find(|channel| channel.kind() == ChannelKind::Encrypted);
+    let encrypted = channels.iter().find(|channel| channel.kind() == ChannelKind::Encrypted);
     match encrypted {
         Some(encrypted) if channels.len() > 1 => Err(invalid(
             "channels",
@@ -223,10 +197,7 @@ mod tests {
 
     #[test]
     fn data_is_required_and_bounded_inclusively() {
-        assert_eq!(
-            refused(|draft| draft.data = None),
-            (Reason::InvalidInput, "data".into())
-        );
+        assert_eq!(refused(|draft| draft.data = None), (Reason::InvalidInput, "data".into()));
         assert!(check_draft(|draft| draft.data = Some(vec![b'x'; 102_400].into())).is_ok());
         let too_large = refused(|draft| draft.data = Some(vec![b'x'; 102_401].into()));
         assert_eq!(too_large, (Reason::PayloadTooLarge, "data".into()));
@@ -246,12 +217,7 @@ mod tests {
         assert_eq!(refused(|draft| draft.channels.push(secret.clone())), bad);
         assert!(check_draft(|draft| draft.channels = vec![secret.clone(), secret]).is_ok());
         let twice = check_draft(|draft| draft.channels = ["b", "a", "b"].map(Into::into).into());
-        let names: Vec<_> = twice
-            .unwrap()
-            .channels
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let names: Vec<_> = twice.unwrap().channels.iter().map(ToString::to_string).collect();
         assert_eq!(names, ["b", "a"]);
     }
 
@@ -260,9 +226,7 @@ mod tests {
         let socket = refused(|draft| draft.socket_id = Some("123".into()));
         assert_eq!(socket, (Reason::InvalidInput, "socket_id".into()));
         let tags = |count: usize, value: usize| -> Tags {
-            (0..count)
-                .map(|n| (format!("k{n}"), "x".repeat(value)))
-                .collect()
+            (0..count).map(|n| (format!("k{n}"), "x".repeat(value))).collect()
         };
         assert!(check_draft(|draft| draft.tags = Some(tags(32, 1_024))).is_ok());
         let over = (Reason::LimitExceeded, "tags".to_owned());

@@ -55,18 +55,9 @@ impl ControlPlane {
             Arc::clone(&nodes),
             (metrics.clone(), warm.clone()),
         );
-        let dispatcher = Dispatcher {
-            publisher: publisher.clone(),
-            shards,
-            nodes,
-            metrics,
-        };
+        let dispatcher = Dispatcher { publisher: publisher.clone(), shards, nodes, metrics };
         // 0: however many nodes there are, they have the whole warm-up time.
-        let expected = if options.expect_nodes == 0 {
-            usize::MAX
-        } else {
-            options.expect_nodes
-        };
+        let expected = if options.expect_nodes == 0 { usize::MAX } else { options.expect_nodes };
         let patience = Duration::from_millis(options.warm_up_ms);
         tokio::spawn(dispatcher.clone().tick(warm, expected, patience));
         let events = Events {
@@ -75,28 +66,24 @@ impl ControlPlane {
             plaintext_allowed: options.allow_plaintext_credentials,
         };
         let admin_tokens = AdminTokens::new(options.admin_token.as_deref());
-        Self {
-            settings,
-            dispatcher,
-            events,
-            admin_tokens,
-        }
+        Self { settings, dispatcher, events, admin_tokens }
     }
 
-    /// What gateways and nodes call.
-    #[must_use]
-    pub fn internal_routes(&self) -> Routes {
-        let dispatch = DispatchServiceServer::new(self.dispatcher.clone())
-            .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    /// What gateways and nodes call, over the network.
+    pub fn internal_router(&self) -> Router {
         let mut routes = Routes::builder();
-        routes
-            .add_service(dispatch)
-            .add_service(self.settings.settings_service());
-        routes.routes()
+        routes.add_service(self.dispatch_service()).add_service(self.settings.settings_service());
+        routes.routes().prepare().into_axum_router()
+    }
+
+    /// What a gateway and a node in the same process call.
+    #[must_use]
+    pub fn dispatch_service(&self) -> DispatchServiceServer<Dispatcher> {
+        DispatchServiceServer::new(self.dispatcher.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// What backends call: `EventService`, reflection, health.
-    #[must_use]
     pub fn public_router(&self) -> Router {
         let events = EventServiceServer::new(self.events.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
@@ -108,7 +95,6 @@ impl ControlPlane {
     }
 
     /// What operators call: `AppService`, reflection, health.
-    #[must_use]
     pub fn admin_router(&self) -> Router {
         let mut routes = Routes::builder();
         routes.add_service(self.settings.app_service(self.admin_tokens.clone()));
@@ -119,6 +105,8 @@ impl ControlPlane {
     /// Ends the streams that would otherwise outlive a shutdown.
     pub fn stop(&self) {
         self.settings.stop();
+        let now = tokio::time::Instant::now().into_std();
+        self.dispatcher.nodes.detach_all(now);
     }
 }
 
@@ -126,9 +114,7 @@ impl ControlPlane {
 fn new_owner() -> OwnerId {
     #[allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
     let now = std::time::SystemTime::now();
-    let since = now
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis());
+    let since = now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis());
     OwnerId((since as u64) << 20 | (random() & 0xf_ffff))
 }
 

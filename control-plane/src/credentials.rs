@@ -68,10 +68,8 @@ fn text<'a>(metadata: &'a MetadataMap, name: &str) -> Option<&'a str> {
 }
 
 fn check_basic(basic: &str, key: &str, secrets: &Secrets) -> Result<(), Rejection> {
-    let decoded = STANDARD
-        .decode(basic.trim())
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded =
+        STANDARD.decode(basic.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let Some((given_key, given_secret)) = decoded.as_deref().and_then(|text| text.split_once(':'))
     else {
         return Err(refuse("authorization: Basic wants base64 of key:secret"));
@@ -111,9 +109,7 @@ fn check_signed(
         query.push_str(md5);
     }
     if call.signs_body && !body_verified {
-        return Err(refuse(
-            "metadata body-md5 is missing: the MD5 of the request message's bytes",
-        ));
+        return Err(refuse("metadata body-md5 is missing: the MD5 of the request message's bytes"));
     }
     let signed = format!("POST\n{}\n{query}", call.path);
     let key_matches = constant_time_eq(key.as_bytes(), given_key.as_bytes());
@@ -158,11 +154,7 @@ pub async fn verify_body(
         return refused("body-md5 is not the MD5 of the request message's bytes");
     }
     parts.extensions.insert(BodyVerified);
-    next.run(axum::extract::Request::from_parts(
-        parts,
-        axum::body::Body::from(frame),
-    ))
-    .await
+    next.run(axum::extract::Request::from_parts(parts, axum::body::Body::from(frame))).await
 }
 
 #[cfg(test)]
@@ -188,12 +180,7 @@ mod tests {
             request.metadata_mut().insert(*name, value.parse().unwrap());
         }
         let path = "/carillon.v1.EventService/TriggerEventStream";
-        let call = Call {
-            path,
-            signs_body: false,
-            now: 1_700_000_000,
-            plaintext_allowed: false,
-        };
+        let call = Call { path, signs_body: false, now: 1_700_000_000, plaintext_allowed: false };
         verify(Some(&app()), &request, call)
     }
 

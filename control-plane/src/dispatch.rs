@@ -92,10 +92,8 @@ impl Dispatcher {
 
     fn attach_node(&self, hello: &Hello) -> Result<Attached, Rejection> {
         if hello.node_id.is_empty() || hello.node_id.len() > 128 {
-            let message = format!(
-                "node_id has {} bytes, allowed are 1 to 128",
-                hello.node_id.len()
-            );
+            let message =
+                format!("node_id has {} bytes, allowed are 1 to 128", hello.node_id.len());
             return Err(Rejection::field(Reason::InvalidInput, "node_id", message));
         }
         let boot = boot_id(&hello.boot_id)?;
@@ -160,16 +158,11 @@ impl Dispatcher {
         for wanted in interest.channels {
             let app = app_id(&wanted.app_id)?;
             let channel = ChannelName::trusted(&wanted.channel);
-            let number = Wanted {
-                subscriptions: wanted.subscriptions,
-                linger: wanted.linger,
-            };
-            self.shards
-                .set_interest((node, *attachment), (&app, &channel), number);
+            let number = Wanted { subscriptions: wanted.subscriptions, linger: wanted.linger };
+            self.shards.set_interest((node, *attachment), (&app, &channel), number);
         }
         for count in interest.connections {
-            self.nodes
-                .set_connections(node, app_id(&count.app_id)?, count.connections);
+            self.nodes.set_connections(node, app_id(&count.app_id)?, count.connections);
         }
         node.acknowledge_interest(interest.sequence);
         Ok(())
@@ -193,13 +186,9 @@ impl DispatchService for Dispatcher {
         let admitted = self.publisher.app(&request.app_id).and_then(|app| {
             let message_id = convert::message_id(&request.message_id)?;
             let draft = request.event.map(Draft::from).unwrap_or_default();
-            self.publisher
-                .publish(&app, draft, message_id, Instant::now().into_std())
+            self.publisher.publish(&app, draft, message_id, Instant::now().into_std())
         });
-        let answer = admitted
-            .map_err(|rejection| from_rejection(&rejection))?
-            .delivered()
-            .await;
+        let answer = admitted.map_err(|rejection| from_rejection(&rejection))?.delivered().await;
         Ok(Response::new(PublishResponse {
             channels: answer.channels,
             rate_limit: answer.quota.map(Into::into),
@@ -214,15 +203,10 @@ impl DispatchService for Dispatcher {
     ) -> Result<Response<Down>, Status> {
         let mut up = request.into_inner();
         let first = tokio::time::timeout(Duration::from_secs(5), up.next()).await;
-        let Ok(Some(Ok(AttachRequest {
-            up: Some(Up::Hello(hello)),
-        }))) = first
-        else {
+        let Ok(Some(Ok(AttachRequest { up: Some(Up::Hello(hello)) }))) = first else {
             return Err(Status::invalid_argument("a stream begins with hello"));
         };
-        let attached = self
-            .attach_node(&hello)
-            .map_err(|rejection| from_rejection(&rejection))?;
+        let attached = self.attach_node(&hello).map_err(|rejection| from_rejection(&rejection))?;
         let (node, attachment) = (attached.node, attached.attachment);
         tokio::spawn(self.clone().read_up((Arc::clone(&node), attachment), up));
         Ok(Response::new(Down { node, attachment }))
@@ -241,10 +225,7 @@ impl DispatchService for Dispatcher {
             if let Some(node) = nodes.get(&beat.node_id, boot) {
                 node.heard(Instant::now().into_std());
             }
-            Ok(HeartbeatResponse {
-                sequence: beat.sequence,
-                owner,
-            })
+            Ok(HeartbeatResponse { sequence: beat.sequence, owner })
         });
         Ok(Response::new(Box::pin(answers)))
     }
@@ -261,9 +242,7 @@ impl Stream for Down {
     type Item = Result<AttachResponse, Status>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.node
-            .poll_down(self.attachment, context)
-            .map(|down| down.map(Ok))
+        self.node.poll_down(self.attachment, context).map(|down| down.map(Ok))
     }
 }
 

@@ -62,8 +62,7 @@ impl Events {
     fn publish(&self, app: &App, event: Option<Event>) -> Result<Pending, Rejection> {
         let draft = event.map(Draft::from).unwrap_or_default();
         let now = Instant::now().into_std();
-        self.publisher
-            .publish(app, draft, self.message_ids.next(), now)
+        self.publisher.publish(app, draft, self.message_ids.next(), now)
     }
 
     /// Reads a stream and dispatches as it goes; answers wait in `pending`, in order.
@@ -84,9 +83,7 @@ impl Events {
             let named = request.app_id.is_empty() || request.app_id == app_id;
             let published = if named {
                 // The app may have been changed since the stream began.
-                self.publisher
-                    .app(&app_id)
-                    .and_then(|app| self.publish(&app, request.event))
+                self.publisher.app(&app_id).and_then(|app| self.publish(&app, request.event))
             } else {
                 Err(Rejection::field(
                     model::Reason::InvalidInput,
@@ -103,15 +100,11 @@ impl Events {
 fn unix_seconds() -> u64 {
     #[allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
     let now = std::time::SystemTime::now();
-    now.duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs())
+    now.duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
 fn response(answer: Answer) -> TriggerEventResponse {
-    TriggerEventResponse {
-        channels: answer.channels,
-        rate_limit: answer.quota.map(Into::into),
-    }
+    TriggerEventResponse { channels: answer.channels, rate_limit: answer.quota.map(Into::into) }
 }
 
 async fn stream_response(published: Result<Pending, Rejection>) -> TriggerEventStreamResponse {
@@ -126,17 +119,13 @@ async fn stream_response(published: Result<Pending, Rejection>) -> TriggerEventS
             })
         }
     };
-    TriggerEventStreamResponse {
-        outcome: Some(outcome),
-    }
+    TriggerEventStreamResponse { outcome: Some(outcome) }
 }
 
 /// The details that a status carries in encoded form.
 fn details(status: &Status) -> Vec<prost_types::Any> {
     use prost::Message as _;
-    tonic_types::Status::decode(status.details())
-        .map(|status| status.details)
-        .unwrap_or_default()
+    tonic_types::Status::decode(status.details()).map(|status| status.details).unwrap_or_default()
 }
 
 #[tonic::async_trait]
@@ -161,24 +150,16 @@ impl EventService for Events {
         let published = self
             .authenticate(&app_id, &request, ("TriggerEventBatch", true))
             .and_then(|app| {
-                let drafts = request
-                    .into_inner()
-                    .events
-                    .into_iter()
-                    .map(Draft::from)
-                    .collect();
+                let drafts = request.into_inner().events.into_iter().map(Draft::from).collect();
                 let now = Instant::now().into_std();
-                self.publisher
-                    .publish_batch(&app, drafts, || self.message_ids.next(), now)
+                self.publisher.publish_batch(&app, drafts, || self.message_ids.next(), now)
             })
             .map_err(|rejection| from_rejection(&rejection))?;
         let mut batch = TriggerEventBatchResponse::default();
         for pending in published {
             let answer = pending.delivered().await;
             batch.rate_limit = answer.quota.map(Into::into);
-            batch.results.push(TriggerEventBatchResult {
-                channels: answer.channels,
-            });
+            batch.results.push(TriggerEventBatchResult { channels: answer.channels });
         }
         Ok(Response::new(batch))
     }
@@ -197,10 +178,7 @@ impl EventService for Events {
             .authenticate(&first.app_id, &request, ("TriggerEventStream", false))
             .map_err(|rejection| from_rejection(&rejection))?;
         let (sender, receiver) = mpsc::channel(IN_FLIGHT_MAX);
-        tokio::spawn(
-            self.clone()
-                .read_stream(app, first, request.into_inner(), sender),
-        );
+        tokio::spawn(self.clone().read_stream(app, first, request.into_inner(), sender));
         let answers = ReceiverStream::new(receiver).then(stream_response).map(Ok);
         Ok(Response::new(Box::pin(answers)))
     }

@@ -18,8 +18,5 @@ async fn main() -> anyhow::Result<()> {
         .about("Carillon's control plane: settings, admission, dispatch");
     let program: Program = config::read_or_exit(command);
     log::start(&program.common)?;
-    control_plane::start(program.config, shutdown::on_signal())
-        .await?
-        .wait()
-        .await
+    control_plane::start(program.config, shutdown::on_signal()).await?.wait().await
 }

@@ -39,50 +39,18 @@ impl DispatchMetrics {
             registry.register(name, help, counter.clone());
         };
         counter("events", "Events admitted, one per channel", &self.events);
-        counter(
-            "dispatched",
-            "Events queued for nodes, one per node",
-            &self.dispatched,
-        );
-        counter(
-            "rate_limited",
-            "Publishes refused by an app's limit",
-            &self.rate_limited,
-        );
-        counter(
-            "node_queue_overflows",
-            "Queues to nodes that overflowed",
-            &self.overflowed,
-        );
-        counter(
-            "node_lags",
-            "Times a node left the set of those waited for",
-            &self.lagging,
-        );
-        counter(
-            "nodes_gone",
-            "Nodes given up after their stream broke",
-            &self.nodes_gone,
-        );
+        counter("dispatched", "Events queued for nodes, one per node", &self.dispatched);
+        counter("rate_limited", "Publishes refused by an app's limit", &self.rate_limited);
+        counter("node_queue_overflows", "Queues to nodes that overflowed", &self.overflowed);
+        counter("node_lags", "Times a node left the set of those waited for", &self.lagging);
+        counter("nodes_gone", "Nodes given up after their stream broke", &self.nodes_gone);
         counter("attachments", "Attachments of nodes begun", &self.attached);
         let mut gauge = |name: &str, help: &str, gauge: &Gauge| {
             registry.register(name, help, gauge.clone());
         };
-        gauge(
-            "nodes",
-            "Nodes with a stream and a complete snapshot",
-            &self.nodes,
-        );
+        gauge("nodes", "Nodes with a stream and a complete snapshot", &self.nodes);
         gauge("channels", "Channels with interest", &self.channels);
-        gauge(
-            "node_queue_events",
-            "Events on their way to nodes",
-            &self.queued_events,
-        );
-        gauge(
-            "node_queue_bytes",
-            "Bytes on their way to nodes",
-            &self.queued_bytes,
-        );
+        gauge("node_queue_events", "Events on their way to nodes", &self.queued_events);
+        gauge("node_queue_bytes", "Bytes on their way to nodes", &self.queued_bytes);
     }
 }

@@ -123,18 +123,11 @@ impl Node {
             interest_ack: None,
             totals: HashMap::new(),
         };
-        Self {
-            id,
-            boot,
-            state: Mutex::new(state),
-            waker: AtomicWaker::new(),
-        }
+        Self { id, boot, state: Mutex::new(state), waker: AtomicWaker::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("no code in this module panics while it holds the state")
+        self.state.lock().expect("no code in this module panics while it holds the state")
     }
 
     /// A stream begins; an older one ends. Returns the attachment's number.
@@ -150,11 +143,7 @@ impl Node {
             state.queue_bytes = 0;
             state.acknowledged = last;
         }
-        state.sent = if resumes && !gap {
-            hello.position
-        } else {
-            last
-        };
+        state.sent = if resumes && !gap { hello.position } else { last };
         state.gap = false;
         state.attachment += 1;
         state.attached = true;
@@ -181,6 +170,16 @@ impl Node {
         }
     }
 
+    /// Whichever stream there is, it is over.
+    pub fn detach_any(&self, now: Instant) {
+        let mut state = self.state();
+        if state.attached {
+            state.detach(now);
+        }
+        drop(state);
+        self.waker.wake();
+    }
+
     /// Puts an event behind those on their way; called under the shard's lock, so that all nodes see
     /// one order.
     pub fn push(&self, event: &Arc<DispatchedEvent>, ack: &Waiter<'_>) -> Pushed {
@@ -199,11 +198,7 @@ impl Node {
             self.waker.wake();
             return Pushed::Overflowed;
         }
-        state.queue.push_back(Queued {
-            event: Arc::clone(event),
-            bytes,
-            at: ack.now,
-        });
+        state.queue.push_back(Queued { event: Arc::clone(event), bytes, at: ack.now });
         state.queue_bytes += bytes;
         if state.healthy {
             ack.ack.owe();
@@ -323,11 +318,7 @@ impl State {
 
     /// Publishers wait no longer for events up to `position`.
     fn release(&mut self, position: u64) {
-        while self
-            .waiting
-            .front()
-            .is_some_and(|(waited, _)| *waited <= position)
-        {
+        while self.waiting.front().is_some_and(|(waited, _)| *waited <= position) {
             if let Some((_, ack)) = self.waiting.pop_front() {
                 ack.pay();
             }
@@ -360,10 +351,7 @@ impl State {
         if !self.totals.is_empty() {
             let totals = self.totals.drain();
             let connections = totals
-                .map(|(app, connections)| AppConnections {
-                    app_id: app.to_string(),
-                    connections,
-                })
+                .map(|(app, connections)| AppConnections { app_id: app.to_string(), connections })
                 .collect();
             return Some(Down::Totals(Totals { connections }));
         }
@@ -384,9 +372,6 @@ impl State {
             return None;
         }
         self.sent += events.len() as u64;
-        Some(Down::Dispatch(Dispatch {
-            position: self.sent,
-            events,
-        }))
+        Some(Down::Dispatch(Dispatch { position: self.sent, events }))
     }
 }

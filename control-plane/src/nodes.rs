@@ -53,28 +53,18 @@ impl Nodes {
     /// No nodes yet.
     #[must_use]
     pub fn new(owner: OwnerId) -> Self {
-        Self {
-            owner,
-            known: Mutex::default(),
-            eager: RwLock::new(Arc::from([])),
-        }
+        Self { owner, known: Mutex::default(), eager: RwLock::new(Arc::from([])) }
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known
-            .lock()
-            .expect("no code in this module panics while it holds the nodes")
+        self.known.lock().expect("no code in this module panics while it holds the nodes")
     }
 
     /// A node says hello. From here on, until its snapshot is complete, it gets every event.
     pub fn attach(&self, hello: &Hello, boot: BootId, now: Instant) -> Attached {
         let id = NodeId(Arc::from(&*hello.node_id));
         let mut known = self.known();
-        let present = known
-            .by_id
-            .get(&id)
-            .filter(|node| node.boot == boot)
-            .map(Arc::clone);
+        let present = known.by_id.get(&id).filter(|node| node.boot == boot).map(Arc::clone);
         let (node, replaced) = match present {
             Some(node) => (node, None),
             None => {
@@ -85,11 +75,7 @@ impl Nodes {
         };
         self.set_eager(&node, true);
         let attachment = node.attach(hello, self.owner.0, now);
-        Attached {
-            node,
-            attachment,
-            replaced,
-        }
+        Attached { node, attachment, replaced }
     }
 
     /// The nodes that get every event.
@@ -101,10 +87,7 @@ impl Nodes {
     /// Whether `node` gets every event.
     pub fn set_eager(&self, node: &Arc<Node>, eager: bool) {
         let mut current = self.eager.write().expect("no writer panics");
-        let others = current
-            .iter()
-            .filter(|other| !Arc::ptr_eq(other, node))
-            .cloned();
+        let others = current.iter().filter(|other| !Arc::ptr_eq(other, node)).cloned();
         *current = others.chain(eager.then(|| Arc::clone(node))).collect();
     }
 
@@ -147,11 +130,14 @@ impl Nodes {
     #[must_use]
     pub fn get(&self, id: &str, boot: BootId) -> Option<Arc<Node>> {
         let known = self.known();
-        known
-            .by_id
-            .get(&NodeId(Arc::from(id)))
-            .filter(|node| node.boot == boot)
-            .map(Arc::clone)
+        known.by_id.get(&NodeId(Arc::from(id))).filter(|node| node.boot == boot).map(Arc::clone)
+    }
+
+    /// Ends every node's stream, so that a process that stops need not wait for them.
+    pub fn detach_all(&self, now: Instant) {
+        for node in self.known().by_id.values() {
+            node.detach_any(now);
+        }
     }
 
     /// Nodes with a stream and a complete snapshot.
@@ -160,22 +146,14 @@ impl Nodes {
         let eager = self.eager();
         let is_eager = |node: &Arc<Node>| eager.iter().any(|other| Arc::ptr_eq(other, node));
         let known = self.known();
-        known
-            .by_id
-            .values()
-            .filter(|node| node.is_attached() && !is_eager(node))
-            .count()
+        known.by_id.values().filter(|node| node.is_attached() && !is_eager(node)).count()
     }
 
     /// Events and bytes on their way to all nodes.
     #[must_use]
     pub fn depth(&self) -> (usize, usize) {
         let known = self.known();
-        known
-            .by_id
-            .values()
-            .map(|node| node.depth())
-            .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+        known.by_id.values().map(|node| node.depth()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
     }
 }
 
@@ -196,10 +174,7 @@ impl Known {
             let counts = self.connections.get(&app);
             let total: u32 = counts.map_or(0, |counts| counts.values().sum());
             for (id, node) in &self.by_id {
-                let own = counts
-                    .and_then(|counts| counts.get(id))
-                    .copied()
-                    .unwrap_or(0);
+                let own = counts.and_then(|counts| counts.get(id)).copied().unwrap_or(0);
                 node.set_total(app.clone(), total - own);
             }
         }

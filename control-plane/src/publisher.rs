@@ -68,16 +68,7 @@ impl Publisher {
         (metrics, warm): (DispatchMetrics, Condition),
     ) -> Self {
         let buckets = Mutex::default();
-        Self {
-            parts: Arc::new(Parts {
-                apps,
-                shards,
-                nodes,
-                buckets,
-                metrics,
-                warm,
-            }),
-        }
+        Self { parts: Arc::new(Parts { apps, shards, nodes, buckets, metrics, warm }) }
     }
 
     /// The app of a publish: it must exist and be enabled.
@@ -97,9 +88,7 @@ impl Publisher {
             let message = "the app settings are not loaded yet";
             return Err(Rejection::new(Reason::Unavailable, message));
         };
-        apps.by_id(id)
-            .map(Arc::clone)
-            .ok_or_else(|| unknown_app(id))
+        apps.by_id(id).map(Arc::clone).ok_or_else(|| unknown_app(id))
     }
 
     /// Admits and dispatches one draft.
@@ -117,10 +106,7 @@ impl Publisher {
         let ack = Ack::new();
         let channels = self.dispatch(app, &publish, &ack, now);
         ack.pay();
-        Ok(Pending {
-            ack,
-            answer: Answer { channels, quota },
-        })
+        Ok(Pending { ack, answer: Answer { channels, quota } })
     }
 
     /// Admits several drafts as a whole, then dispatches them in order.
@@ -134,18 +120,11 @@ impl Publisher {
         self.ready()?;
         let limit = app.limits.batch_events_max as usize;
         if drafts.len() > limit {
-            let message = format!(
-                "the batch has {} events, the limit is {limit}",
-                drafts.len()
-            );
+            let message = format!("the batch has {} events, the limit is {limit}", drafts.len());
             return Err(Rejection::field(Reason::LimitExceeded, "batch", message));
         }
         let channels = drafts.iter().map(|draft| draft.channels.len().max(1)).sum();
-        let quota = if drafts.is_empty() {
-            None
-        } else {
-            self.take(app, channels, now)?
-        };
+        let quota = if drafts.is_empty() { None } else { self.take(app, channels, now)? };
         let checked = drafts
             .into_iter()
             .zip(std::iter::repeat_with(message_ids))
@@ -162,10 +141,7 @@ impl Publisher {
             let ack = Ack::new();
             let channels = self.dispatch(app, publish, &ack, now);
             ack.pay();
-            Pending {
-                ack,
-                answer: Answer { channels, quota },
-            }
+            Pending { ack, answer: Answer { channels, quota } }
         });
         Ok(pending.collect())
     }
@@ -184,9 +160,7 @@ impl Publisher {
             return Ok(None);
         };
         let mut buckets = self.parts.buckets.lock().expect("no holder panics");
-        let bucket = buckets
-            .entry(app.id.clone())
-            .or_insert_with(|| Bucket::new(per_second, now));
+        let bucket = buckets.entry(app.id.clone()).or_insert_with(|| Bucket::new(per_second, now));
         bucket.set_limit(per_second, now);
         let cost = u32::try_from(channels.max(1)).unwrap_or(u32::MAX);
         bucket.take(cost, now).map(Some).map_err(|quota| {
@@ -207,12 +181,7 @@ impl Publisher {
         ack: &Arc<Ack>,
         now: Instant,
     ) -> Vec<v1::ChannelInfo> {
-        let Parts {
-            shards,
-            nodes,
-            metrics,
-            ..
-        } = &*self.parts;
+        let Parts { shards, nodes, metrics, .. } = &*self.parts;
         let eager = nodes.eager();
         let mut channels = Vec::new();
         for (index, channel) in publish.channels.iter().enumerate() {
@@ -240,11 +209,7 @@ impl Publisher {
 
 fn unknown_app(id: &str) -> Rejection {
     let shown: String = id.chars().take(AppId::BYTES_MAX).collect();
-    Rejection::field(
-        Reason::AppNotFound,
-        "app_id",
-        format!("there is no app {shown:?}"),
-    )
+    Rejection::field(Reason::AppNotFound, "app_id", format!("there is no app {shown:?}"))
 }
 
 /// The counts that were asked for. Users are counted on presence channels alone.

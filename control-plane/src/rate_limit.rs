@@ -16,11 +16,7 @@ impl Bucket {
     /// A full bucket.
     #[must_use]
     pub fn new(per_second: u32, now: Instant) -> Self {
-        Self {
-            per_second,
-            tokens: f64::from(per_second),
-            at: now,
-        }
+        Self { per_second, tokens: f64::from(per_second), at: now }
     }
 
     /// The limit was changed: what has been used stays used.
@@ -77,22 +73,8 @@ mod tests {
     fn admits_the_limit_then_refuses_then_refills() {
         let now = start();
         let mut bucket = Bucket::new(10, now);
-        assert_eq!(
-            bucket.take(10, now),
-            Ok(Quota {
-                limit: 10,
-                remaining: 0,
-                reset_ms: 1_000
-            })
-        );
-        assert_eq!(
-            bucket.take(1, now),
-            Err(Quota {
-                limit: 10,
-                remaining: 0,
-                reset_ms: 100
-            })
-        );
+        assert_eq!(bucket.take(10, now), Ok(Quota { limit: 10, remaining: 0, reset_ms: 1_000 }));
+        assert_eq!(bucket.take(1, now), Err(Quota { limit: 10, remaining: 0, reset_ms: 100 }));
         let later = now + Duration::from_millis(100);
         assert!(bucket.take(1, later).is_ok());
         assert!(bucket.take(1, later).is_err());

@@ -15,6 +15,7 @@ use tracing::info;
 use crate::{
     config::{Config, Options},
     control_plane::ControlPlane,
+    node::LAG_MAX,
     settings::{self, FileStore, Settings, Store},
 };
 
@@ -86,18 +87,10 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     tokio::spawn(when_loaded(settings.clone(), loaded));
     let control_plane = ControlPlane::start(&config.options, settings, &operations);
     info!(%address, %internal_address, %operations_address, "control plane listens");
-    let listener = |tcp, tls, router| Listener {
-        tcp,
-        tls,
-        router,
-        connections_max: CONNECTIONS_MAX,
-    };
+    let listener =
+        |tcp, tls, router| Listener { tcp, tls, router, connections_max: CONNECTIONS_MAX };
     let public = listener(tcp, tls, control_plane.public_router());
-    let internal = listener(
-        internal_tcp,
-        None,
-        control_plane.internal_routes().prepare().into_axum_router(),
-    );
+    let internal = listener(internal_tcp, None, control_plane.internal_router());
     let admin = operations.router().merge(control_plane.admin_router());
     let admin = listener(operations_tcp, None, admin);
     let stopped = control_plane.clone();
@@ -105,6 +98,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         let metrics = ListenerMetrics::default;
         let stop = async {
             shutdown.cancelled().await;
+            // By then what is in flight has been acknowledged, or is waited for no longer.
+            tokio::time::sleep(2 * LAG_MAX).await;
             stopped.stop();
         };
         tokio::join!(
@@ -115,13 +110,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         );
         info!("control plane has ended");
     });
-    Ok(Running {
-        address,
-        internal_address,
-        operations_address,
-        control_plane,
-        serving,
-    })
+    Ok(Running { address, internal_address, operations_address, control_plane, serving })
 }
 
 /// Sets the condition once there are settings.
@@ -133,9 +122,8 @@ pub async fn when_loaded(settings: Settings, loaded: proto::plane::operations::C
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let tcp = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("{address} cannot be bound"))?;
+    let tcp =
+        TcpListener::bind(address).await.with_context(|| format!("{address} cannot be bound"))?;
     let address = tcp.local_addr()?;
     Ok((tcp, address))
 }

@@ -98,11 +98,8 @@ impl Settings {
             }
             None => first_listing(&*store, &current).await,
         }
-        let follower = Follower::new(
-            Arc::clone(&store),
-            Arc::clone(&current),
-            options.relist_every,
-        );
+        let follower =
+            Follower::new(Arc::clone(&store), Arc::clone(&current), options.relist_every);
         let mut tasks = vec![AbortOnDropHandle::new(tokio::spawn(follower.run()))];
         if let Some(path) = options.last_known_good {
             let keep = kept::keep(path, Arc::clone(&current), Arc::clone(&keyring));
@@ -159,17 +156,10 @@ impl Settings {
             return Ok(false);
         }
         let current_secret = secret.to_owned();
-        let record = AppRecord {
-            app: Some(app),
-            current_secret,
-            previous_secret: String::new(),
-        };
+        let record = AppRecord { app: Some(app), current_secret, previous_secret: String::new() };
         match self.writer.create(record).await {
             Ok(_) => Ok(true),
-            Err(Rejection {
-                reason: Reason::AlreadyExists,
-                ..
-            }) => Ok(false),
+            Err(Rejection { reason: Reason::AlreadyExists, .. }) => Ok(false),
             Err(rejection) => Err(rejection),
         }
     }

@@ -71,15 +71,8 @@ impl Shards {
     /// Empty shards, all in epoch 1.
     #[must_use]
     pub fn new(owner: OwnerId) -> Self {
-        let shard = || Shard {
-            epoch: 1,
-            serial_high: 0,
-            apps: HashMap::new(),
-        };
-        Self {
-            owner,
-            shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
-        }
+        let shard = || Shard { epoch: 1, serial_high: 0, apps: HashMap::new() };
+        Self { owner, shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect() }
     }
 
     fn shard(&self, id: ShardId) -> MutexGuard<'_, Shard> {
@@ -115,21 +108,13 @@ impl Shards {
             return;
         }
         let serial = shard.serial_high;
-        let holder = Holder {
-            node: Arc::clone(node),
-            attachment,
-            subscriptions: wanted.subscriptions,
-        };
+        let holder =
+            Holder { node: Arc::clone(node), attachment, subscriptions: wanted.subscriptions };
         let channels = shard.apps.entry(app.clone()).or_default();
-        let entry = channels.entry(channel.clone()).or_insert_with(|| Channel {
-            serial,
-            holders: Vec::with_capacity(1),
-        });
-        match entry
-            .holders
-            .iter_mut()
-            .find(|other| Arc::ptr_eq(&other.node, node))
-        {
+        let entry = channels
+            .entry(channel.clone())
+            .or_insert_with(|| Channel { serial, holders: Vec::with_capacity(1) });
+        match entry.holders.iter_mut().find(|other| Arc::ptr_eq(&other.node, node)) {
             Some(present) => *present = holder,
             None => entry.holders.push(holder),
         }
@@ -138,9 +123,8 @@ impl Shards {
     /// Drops what a node contributed, but for what it named in the attachment `kept`.
     pub fn forget(&self, node: &Arc<Node>, kept: Option<u32>) {
         for shard in &*self.shards {
-            let mut shard = shard
-                .lock()
-                .expect("no code in this module panics while it holds a shard");
+            let mut shard =
+                shard.lock().expect("no code in this module panics while it holds a shard");
             shard.apps.retain(|_, channels| {
                 channels.retain(|_, channel| {
                     channel.holders.retain(|holder| {
@@ -166,10 +150,7 @@ impl Shards {
         let id = ShardId::of(app, channel.as_str());
         let mut guard = self.shard(id);
         let shard = &mut *guard;
-        let entry = shard
-            .apps
-            .get_mut(app.as_str())
-            .and_then(|map| map.get_mut(channel.as_str()));
+        let entry = shard.apps.get_mut(app.as_str()).and_then(|map| map.get_mut(channel.as_str()));
         let mut dispatched = Dispatched::default();
         let (serial, holders) = match entry {
             Some(entry) => {
@@ -180,12 +161,7 @@ impl Shards {
             None if eager.is_empty() => return dispatched,
             None => (0, &[][..]),
         };
-        let place = Place {
-            shard: id,
-            epoch: shard.epoch,
-            owner: self.owner,
-            serial,
-        };
+        let place = Place { shard: id, epoch: shard.epoch, owner: self.owner, serial };
         let event = Arc::new(event(app, publish, index, place));
         let fresh = eager
             .iter()
@@ -205,14 +181,8 @@ impl Shards {
     #[must_use]
     pub fn channels(&self) -> usize {
         let count = |shard: &Mutex<Shard>| {
-            let shard = shard
-                .lock()
-                .expect("no code in this module panics while it holds a shard");
-            shard
-                .apps
-                .values()
-                .map(std::collections::HashMap::len)
-                .sum::<usize>()
+            let shard = shard.lock().expect("no code in this module panics while it holds a shard");
+            shard.apps.values().map(std::collections::HashMap::len).sum::<usize>()
         };
         self.shards.iter().map(count).sum()
     }
@@ -224,9 +194,7 @@ impl Shard {
             return;
         };
         if let Some(entry) = channels.get_mut(channel) {
-            entry
-                .holders
-                .retain(|holder| !Arc::ptr_eq(&holder.node, node));
+            entry.holders.retain(|holder| !Arc::ptr_eq(&holder.node, node));
             if entry.holders.is_empty() {
                 channels.remove(channel);
             }
@@ -257,11 +225,7 @@ fn event(app: &AppId, publish: &Publish, index: usize, place: Place) -> Dispatch
         channel: publish.channels[index].to_string(),
         name: publish.event.name.0.clone(),
         data: publish.event.data.clone(),
-        tags: publish
-            .event
-            .tags
-            .clone()
-            .map(|pairs| v1::EventTags { pairs }),
+        tags: publish.event.tags.clone().map(|pairs| v1::EventTags { pairs }),
         delta: publish.event.delta,
         excluded: publish.excluded.map(Into::into),
     }

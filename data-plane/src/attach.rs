@@ -141,10 +141,7 @@ impl Attachment {
     fn handle_down(&self, down: Down, (fence, last): (&mut Fence, &mut Last), state: &UpState) {
         match down {
             Down::Welcome(welcome) => {
-                *last = Last {
-                    owner: welcome.owner,
-                    position: welcome.position,
-                };
+                *last = Last { owner: welcome.owner, position: welcome.position };
                 self.welcome(&welcome, state);
             }
             Down::Dispatch(dispatch) => {
@@ -162,20 +159,13 @@ impl Attachment {
     fn welcome(&self, welcome: &Welcome, state: &UpState) {
         let threads = self.node.inboxes.len();
         let up = Arc::clone(&self.node.up);
-        let _ = state
-            .progress
-            .set(Progress::new(threads, welcome.position, up));
-        info!(
-            owner = welcome.owner,
-            gap = welcome.gap,
-            "attached to the control plane"
-        );
+        let _ = state.progress.set(Progress::new(threads, welcome.position, up));
+        info!(owner = welcome.owner, gap = welcome.gap, "attached to the control plane");
         self.attached.set(true);
         if welcome.gap {
             self.node.metrics.gaps.inc();
             warn!("events for this node were lost; its subscribed sockets are told to reconnect");
-            self.node
-                .tell_all(|| Command::CloseSubscribed(CloseCode::Drain));
+            self.node.tell_all(|| Command::CloseSubscribed(CloseCode::Drain));
         }
     }
 
@@ -187,10 +177,7 @@ impl Attachment {
         self.node.metrics.events.inc_by(events.len() as u64);
         let threads: Vec<Threads> = {
             let interest = self.node.interest();
-            events
-                .iter()
-                .map(|event| interest.threads(&event.app_id, &event.channel))
-                .collect()
+            events.iter().map(|event| interest.threads(&event.app_id, &event.channel)).collect()
         };
         let mut batches: Vec<Vec<Arc<Delivery>>> = vec![Vec::new(); self.node.inboxes.len()];
         for (event, threads) in events.into_iter().zip(threads) {
@@ -226,16 +213,10 @@ impl Attachment {
         let data = std::str::from_utf8(&event.data).ok()?;
         let shows_tags = || {
             let apps = self.node.apps.borrow();
-            let app = apps
-                .as_ref()
-                .and_then(|apps| apps.by_id(&event.app_id).cloned());
+            let app = apps.as_ref().and_then(|apps| apps.by_id(&event.app_id).cloned());
             app.is_some_and(|app| app.features.tag_filtering && app.features.tags_delivered)
         };
-        let tags = event
-            .tags
-            .as_ref()
-            .filter(|_| shows_tags())
-            .map(|tags| &tags.pairs);
+        let tags = event.tags.as_ref().filter(|_| shows_tags()).map(|tags| &tags.pairs);
         let text = frame::event(&event.name, &event.channel, data, tags);
         Some(Delivery {
             frame: wire::text(&text).into(),
@@ -252,10 +233,7 @@ impl Attachment {
             self.confirm(given_up);
         }
         self.node.up.wake();
-        self.node
-            .metrics
-            .channels
-            .set(self.node.interest().len() as i64);
+        self.node.metrics.channels.set(self.node.interest().len() as i64);
     }
 
     fn confirm(&self, confirmed: Vec<Confirmed>) {
@@ -290,9 +268,7 @@ impl Attachment {
         let opened = tokio::time::timeout(SILENCE_MAX, client.heartbeat(beats)).await;
         let mut answers = opened.map_err(silent)??.into_inner();
         loop {
-            let answer = tokio::time::timeout(SILENCE_MAX, answers.next())
-                .await
-                .map_err(silent)?;
+            let answer = tokio::time::timeout(SILENCE_MAX, answers.next()).await.map_err(silent)?;
             match answer {
                 None => return Err(Status::unavailable("the heartbeats ended")),
                 Some(answer) => drop(answer?),
@@ -363,10 +339,7 @@ impl Up {
         let stale = std::mem::take(&mut self.state.rest().stale);
         if delivered > self.delivered || !stale.is_empty() {
             self.delivered = delivered.max(self.delivered);
-            return Some(UpMessage::Delivered(Delivered {
-                position: self.delivered,
-                stale,
-            }));
+            return Some(UpMessage::Delivered(Delivered { position: self.delivered, stale }));
         }
         None
     }

@@ -54,10 +54,7 @@ impl Inbox {
     /// A queue whose owner is woken through `waker`.
     #[must_use]
     pub fn new(waker: mio::Waker) -> Self {
-        Self {
-            commands: Mutex::default(),
-            waker,
-        }
+        Self { commands: Mutex::default(), waker }
     }
 
     /// Puts a command behind those that wait; wakes the thread where there was none.
@@ -92,12 +89,7 @@ impl Progress {
     #[must_use]
     pub fn new(threads: usize, position: u64, waker: Arc<AtomicWaker>) -> Arc<Self> {
         let cells = || (0..threads).map(|_| AtomicU64::new(position)).collect();
-        Arc::new(Self {
-            received: AtomicU64::new(position),
-            sent: cells(),
-            done: cells(),
-            waker,
-        })
+        Arc::new(Self { received: AtomicU64::new(position), sent: cells(), done: cells(), waker })
     }
 
     /// Events up to `position` are about to be given to a thread.
@@ -143,11 +135,7 @@ mod tests {
         progress.send(1, 15);
         progress.receive(15);
         progress.done(0, 12);
-        assert_eq!(
-            progress.delivered(),
-            10,
-            "thread 1 has done nothing of its share"
-        );
+        assert_eq!(progress.delivered(), 10, "thread 1 has done nothing of its share");
         progress.done(1, 15);
         assert_eq!(progress.delivered(), 15);
         progress.receive(20);

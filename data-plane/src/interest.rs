@@ -133,11 +133,7 @@ impl Interest {
             self.lingering.insert(place, (app.clone(), channel.clone()));
         }
         let since = entry.since;
-        self.changed(
-            (former, version),
-            Subject::Channel(app.clone(), channel.clone()),
-            false,
-        );
+        self.changed((former, version), Subject::Channel(app.clone(), channel.clone()), false);
         let certain = self.acknowledged >= since;
         if !certain && wait {
             let waiting = self.waiting.entry(since).or_insert_with(|| Waiting {
@@ -153,16 +149,9 @@ impl Interest {
     /// The threads with a subscriber of a channel.
     #[must_use]
     pub fn threads(&self, app: &str, channel: &str) -> Threads {
-        let entry = self
-            .channels
-            .get(app)
-            .and_then(|entries| entries.get(channel));
+        let entry = self.channels.get(app).and_then(|entries| entries.get(channel));
         let Some(entry) = entry else { return 0 };
-        let occupied = entry
-            .subscriptions
-            .iter()
-            .enumerate()
-            .filter(|(_, count)| **count > 0);
+        let occupied = entry.subscriptions.iter().enumerate().filter(|(_, count)| **count > 0);
         occupied.fold(0, |threads, (thread, _)| threads | 1 << thread)
     }
 
@@ -228,10 +217,7 @@ impl Interest {
             report.sequence = *version;
             match subject {
                 Subject::Channel(app, channel) => {
-                    let entry = self
-                        .channels
-                        .get(app)
-                        .and_then(|entries| entries.get(channel));
+                    let entry = self.channels.get(app).and_then(|entries| entries.get(channel));
                     report.channels.push(ChannelInterest {
                         app_id: app.to_string(),
                         channel: channel.to_string(),
@@ -255,10 +241,7 @@ impl Interest {
         let later = self.waiting.split_off(&(sequence + 1));
         std::mem::replace(&mut self.waiting, later)
             .into_values()
-            .map(|waiting| Confirmed {
-                channel: waiting.channel,
-                threads: waiting.threads,
-            })
+            .map(|waiting| Confirmed { channel: waiting.channel, threads: waiting.threads })
             .collect()
     }
 
@@ -273,10 +256,7 @@ impl Interest {
         let later = self.lingering.split_off(&(now, 0));
         for ((_, _), (app, channel)) in std::mem::replace(&mut self.lingering, later) {
             let version = self.next_version();
-            let entry = self
-                .channels
-                .get_mut(&app)
-                .and_then(|entries| entries.get_mut(&channel));
+            let entry = self.channels.get_mut(&app).and_then(|entries| entries.get_mut(&channel));
             if let Some(entry) = entry {
                 let former = std::mem::replace(&mut entry.version, version);
                 entry.linger = None;
@@ -291,10 +271,7 @@ impl Interest {
         self.waiting = patient;
         given_up
             .into_values()
-            .map(|waiting| Confirmed {
-                channel: waiting.channel,
-                threads: waiting.threads,
-            })
+            .map(|waiting| Confirmed { channel: waiting.channel, threads: waiting.threads })
             .collect()
     }
 
@@ -305,18 +282,16 @@ impl Interest {
             match self.changes.remove(&version) {
                 Some(Subject::Channel(app, channel)) => self.forget_channel(&app, &channel),
                 // What the others hold is told only when it changes, so it is kept.
-                Some(Subject::App(app)) => {
-                    if self
-                        .connections
-                        .get(&app)
-                        .is_some_and(|count| count.others == 0)
-                    {
-                        self.connections.remove(&app);
-                    }
+                Some(Subject::App(app)) if self.others(&app) == 0 => {
+                    self.connections.remove(&app);
                 }
-                None => {}
+                Some(Subject::App(_)) | None => {}
             }
         }
+    }
+
+    fn others(&self, app: &AppId) -> u32 {
+        self.connections.get(app).map_or(0, |count| count.others)
     }
 
     fn forget_channel(&mut self, app: &AppId, channel: &ChannelName) {
@@ -331,10 +306,7 @@ impl Interest {
     /// Channels with interest.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.channels
-            .values()
-            .map(std::collections::HashMap::len)
-            .sum()
+        self.channels.values().map(std::collections::HashMap::len).sum()
     }
 
     /// Whether there is no interest.
@@ -378,26 +350,11 @@ mod tests {
         assert!(!set(&mut interest, 0, 1, now));
         assert!(!set(&mut interest, 1, 1, now));
         let report = interest.report(0).unwrap();
-        assert_eq!(
-            (report.channels.len(), report.channels[0].subscriptions),
-            (1, 2)
-        );
+        assert_eq!((report.channels.len(), report.channels[0].subscriptions), (1, 2));
         let confirmed = interest.acknowledge(report.sequence);
-        assert_eq!(
-            confirmed,
-            [Confirmed {
-                channel: names(),
-                threads: 0b11
-            }]
-        );
-        assert!(
-            set(&mut interest, 1, 2, now),
-            "later ones are certain at once"
-        );
-        assert_eq!(
-            interest.report(report.sequence).unwrap().channels[0].subscriptions,
-            3
-        );
+        assert_eq!(confirmed, [Confirmed { channel: names(), threads: 0b11 }]);
+        assert!(set(&mut interest, 1, 2, now), "later ones are certain at once");
+        assert_eq!(interest.report(report.sequence).unwrap().channels[0].subscriptions, 3);
         assert_eq!(interest.threads("a", "c"), 0b11);
     }
 
@@ -410,18 +367,12 @@ mod tests {
         set(&mut interest, 0, 0, now);
         let report = interest.report(0).unwrap();
         assert!(report.channels[0].linger && report.channels[0].subscriptions == 0);
-        assert!(
-            set(&mut interest, 0, 1, now),
-            "a quick return is certain at once"
-        );
+        assert!(set(&mut interest, 0, 1, now), "a quick return is certain at once");
         set(&mut interest, 0, 0, now);
         interest.expire(now + LINGER);
         let end = interest.report(0).unwrap();
         assert!(!end.channels[0].linger && end.channels[0].subscriptions == 0);
-        assert!(
-            !set(&mut interest, 0, 1, now),
-            "after the end it must be acknowledged anew"
-        );
+        assert!(!set(&mut interest, 0, 1, now), "after the end it must be acknowledged anew");
         set(&mut interest, 0, 0, now);
         interest.expire(now + LINGER * 2);
         interest.acknowledge(interest.version);
@@ -459,12 +410,7 @@ mod tests {
     fn connections_are_limited_over_all_nodes() {
         let mut interest = Interest::new(1);
         let app = names().0;
-        let others = |connections| {
-            [AppConnections {
-                app_id: "a".into(),
-                connections,
-            }]
-        };
+        let others = |connections| [AppConnections { app_id: "a".into(), connections }];
         interest.set_others(&others(3));
         assert!(interest.connect(&app, Some(5)) && interest.connect(&app, Some(5)));
         assert!(!interest.connect(&app, Some(5)));

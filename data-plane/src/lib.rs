@@ -92,15 +92,10 @@ impl DataPlane {
             .collect::<Result<_, _>>()
             .context("no epoll for a shard thread")?;
         let inbox = |poll: &mio::Poll| {
-            mio::Waker::new(poll.registry(), Shard::wake_token())
-                .map(Inbox::new)
-                .map(Arc::new)
+            mio::Waker::new(poll.registry(), Shard::wake_token()).map(Inbox::new).map(Arc::new)
         };
-        let inboxes: Vec<_> = polls
-            .iter()
-            .map(inbox)
-            .collect::<Result<_, _>>()
-            .context("no waker for a thread")?;
+        let inboxes: Vec<_> =
+            polls.iter().map(inbox).collect::<Result<_, _>>().context("no waker for a thread")?;
         let node = Arc::new(Node::new(parts(options, surroundings.apps, inboxes)));
         operations.register("data_plane", |registry| node.metrics.register(registry));
         for (thread, poll) in polls.into_iter().enumerate() {
@@ -120,15 +115,11 @@ impl DataPlane {
         };
         info!(node = %attachment.id, threads, "node started");
         tokio::spawn(attachment.run());
-        tokio::spawn(follow_apps(
-            Arc::clone(&node),
-            operations.condition("settings"),
-        ));
+        tokio::spawn(follow_apps(Arc::clone(&node), operations.condition("settings")));
         Ok(Self { node })
     }
 
     /// The routes of the public listener.
-    #[must_use]
     pub fn router(&self) -> Router {
         listener::Listener::new(Arc::clone(&self.node)).router()
     }
@@ -221,9 +212,8 @@ impl Running {
 pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Running> {
     let operations = Operations::default();
     let tcp = TcpListener::bind(config.listen).await.context("listen")?;
-    let operations_tcp = TcpListener::bind(config.operations_listen)
-        .await
-        .context("operations_listen")?;
+    let operations_tcp =
+        TcpListener::bind(config.operations_listen).await.context("operations_listen")?;
     let (address, operations_address) = (tcp.local_addr()?, operations_tcp.local_addr()?);
     let tls = match config.tls_certificate.zip(config.tls_key) {
         Some((certificate, key)) => Some(Tls::follow(TlsFiles { certificate, key })?),
@@ -243,12 +233,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         node_id: Some(node_id),
     };
     let data_plane = DataPlane::start(&config.options, surroundings, &operations)?;
-    let public = HttpListener {
-        tcp,
-        tls,
-        router: data_plane.router(),
-        connections_max: 10_000,
-    };
+    let public = HttpListener { tcp, tls, router: data_plane.router(), connections_max: 10_000 };
     let probes = HttpListener {
         tcp: operations_tcp,
         tls: None,
@@ -270,10 +255,5 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         let probes = probes.serve(ListenerMetrics::default(), done.clone().cancelled_owned());
         tokio::join!(drain, public, probes);
     });
-    Ok(Running {
-        address,
-        operations_address,
-        data_plane,
-        serving,
-    })
+    Ok(Running { address, operations_address, data_plane, serving })
 }

@@ -38,15 +38,10 @@ impl Listener {
     /// For one node.
     #[must_use]
     pub fn new(node: Arc<Node>) -> Self {
-        Self {
-            node,
-            turn: Arc::default(),
-            random: RandomState::new(),
-        }
+        Self { node, turn: Arc::default(), random: RandomState::new() }
     }
 
     /// The routes.
-    #[must_use]
     pub fn router(&self) -> Router {
         Router::new()
             .route("/app/{key}", get(upgrade))
@@ -77,10 +72,7 @@ impl Listener {
 
     /// Two numbers that no other connection has: random keys of this process, hashed with a counter.
     fn socket_id(&self, turn: u64) -> SocketId {
-        let (left, right) = (
-            self.random.hash_one((turn, 0)),
-            self.random.hash_one((turn, 1)),
-        );
+        let (left, right) = (self.random.hash_one((turn, 0)), self.random.hash_one((turn, 1)));
         SocketId::from_random(u128::from(left) << 64 | u128::from(right))
     }
 
@@ -96,12 +88,7 @@ impl Listener {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let id = self.socket_id(turn);
         let inbox = &self.node.inboxes[turn as usize % self.node.inboxes.len()];
-        inbox.push(Command::Open(Box::new(Incoming {
-            transport,
-            read_already,
-            id,
-            app,
-        })));
+        inbox.push(Command::Open(Box::new(Incoming { transport, read_already, id, app })));
     }
 }
 
@@ -144,10 +131,7 @@ async fn upgrade(
         Ok(accept) => accept,
         Err(problem) => return problem.into_response(),
     };
-    let origin = request
-        .headers()
-        .get(header::ORIGIN)
-        .and_then(|value| value.to_str().ok());
+    let origin = request.headers().get(header::ORIGIN).and_then(|value| value.to_str().ok());
     let app = listener.admit(&key, request.uri().query(), origin.unwrap_or_default());
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(listener.hand_over(upgrade, app));
@@ -166,41 +150,23 @@ fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, (StatusCode, HeaderMap
         values
             .iter()
             .filter_map(|value| value.to_str().ok())
-            .any(|value| {
-                value
-                    .split(',')
-                    .any(|part| part.trim().eq_ignore_ascii_case(token))
-            })
+            .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
     };
     let refuse = |status, message| {
         let mut headers = HeaderMap::new();
-        headers.insert(
-            header::SEC_WEBSOCKET_VERSION,
-            HeaderValue::from_static("13"),
-        );
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         Err((status, headers, message))
     };
     let upgrade =
         has_token(header::CONNECTION, "upgrade") && has_token(header::UPGRADE, "websocket");
     if !upgrade {
-        return refuse(
-            StatusCode::UPGRADE_REQUIRED,
-            "this address speaks WebSocket (RFC 6455)\n",
-        );
+        return refuse(StatusCode::UPGRADE_REQUIRED, "this address speaks WebSocket (RFC 6455)\n");
     }
-    if headers
-        .get(header::SEC_WEBSOCKET_VERSION)
-        .is_none_or(|version| version != "13")
-    {
-        return refuse(
-            StatusCode::UPGRADE_REQUIRED,
-            "Sec-WebSocket-Version must be 13\n",
-        );
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return refuse(StatusCode::UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13\n");
     }
-    let key = headers
-        .get(header::SEC_WEBSOCKET_KEY)
-        .filter(|key| is_key(key.as_bytes()));
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key.as_bytes()));
     let Some(key) = key else {
         let message = "Sec-WebSocket-Key must be 16 bytes in base64\n";
         return refuse(StatusCode::BAD_REQUEST, message);
@@ -221,28 +187,14 @@ mod tests {
 
     #[test]
     fn protocol_versions() {
-        for good in [
-            "",
-            "client=js",
-            "protocol=7&client=js",
-            "protocol=4",
-            "client=x&protocol=5",
-        ] {
+        for good in ["", "client=js", "protocol=7&client=js", "protocol=4", "client=x&protocol=5"] {
             assert_eq!(check_protocol(good), Ok(()), "{good}");
         }
         for high in ["protocol=8", "protocol=2", "protocol=99999999999999999999"] {
-            assert_eq!(
-                check_protocol(high),
-                Err(CloseCode::UnsupportedProtocol),
-                "{high}"
-            );
+            assert_eq!(check_protocol(high), Err(CloseCode::UnsupportedProtocol), "{high}");
         }
         for none in ["protocol=", "protocol=x", "protocol=-1", "protocol=7.0"] {
-            assert_eq!(
-                check_protocol(none),
-                Err(CloseCode::NotANumberProtocol),
-                "{none}"
-            );
+            assert_eq!(check_protocol(none), Err(CloseCode::NotANumberProtocol), "{none}");
         }
     }
 

@@ -18,9 +18,6 @@ async fn main() -> anyhow::Result<()> {
         .about("Carillon's data plane: holds the WebSockets");
     let process: Process = config::read_or_exit(command);
     log::start(&process.common)?;
-    data_plane::start(process.config, shutdown::on_signal())
-        .await?
-        .wait()
-        .await;
+    data_plane::start(process.config, shutdown::on_signal()).await?.wait().await;
     Ok(())
 }

@@ -41,11 +41,7 @@ struct CloseLabel {
 impl NodeMetrics {
     /// A socket is closed by us.
     pub fn closed(&self, code: CloseCode) {
-        self.closes
-            .get_or_create(&CloseLabel {
-                code: code.number(),
-            })
-            .inc();
+        self.closes.get_or_create(&CloseLabel { code: code.number() }).inc();
     }
 
     /// Names them.
@@ -53,48 +49,16 @@ impl NodeMetrics {
         let mut counter = |name: &str, help: &str, counter: &Counter| {
             registry.register(name, help, counter.clone());
         };
-        counter(
-            "sockets_opened",
-            "WebSocket upgrades answered",
-            &self.opened,
-        );
-        counter(
-            "deliveries",
-            "Frames of events put into outboxes",
-            &self.deliveries,
-        );
+        counter("sockets_opened", "WebSocket upgrades answered", &self.opened);
+        counter("deliveries", "Frames of events put into outboxes", &self.deliveries);
         counter("events", "Events that came in", &self.events);
-        counter(
-            "messages_received",
-            "Messages that clients sent",
-            &self.received,
-        );
-        counter(
-            "stale_events",
-            "Events refused because their epoch was stale",
-            &self.stale,
-        );
-        counter(
-            "degraded_confirms",
-            "Subscribers confirmed unacknowledged",
-            &self.degraded,
-        );
-        counter(
-            "gaps",
-            "Times that events for this node were lost on the way",
-            &self.gaps,
-        );
-        counter(
-            "detachments",
-            "Streams to control planes that ended",
-            &self.detached,
-        );
+        counter("messages_received", "Messages that clients sent", &self.received);
+        counter("stale_events", "Events refused because their epoch was stale", &self.stale);
+        counter("degraded_confirms", "Subscribers confirmed unacknowledged", &self.degraded);
+        counter("gaps", "Times that events for this node were lost on the way", &self.gaps);
+        counter("detachments", "Streams to control planes that ended", &self.detached);
         registry.register("sockets", "Open WebSockets", self.sockets.clone());
         registry.register("channels", "Channels with interest", self.channels.clone());
-        registry.register(
-            "closes",
-            "Sockets closed by the node, by code",
-            self.closes.clone(),
-        );
+        registry.register("closes", "Sockets closed by the node, by code", self.closes.clone());
     }
 }

@@ -71,9 +71,7 @@ impl Node {
     /// What the node holds. The lock is taken when a socket subscribes, leaves, opens or closes, and
     /// once per message from the control plane.
     pub fn interest(&self) -> MutexGuard<'_, Interest> {
-        self.interest
-            .lock()
-            .expect("no code panics while it holds the interest")
+        self.interest.lock().expect("no code panics while it holds the interest")
     }
 
     /// There is something new to report.

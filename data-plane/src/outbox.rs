@@ -90,10 +90,7 @@ impl Outbox {
 mod tests {
     use super::*;
 
-    const LIMITS: OutboxLimits = OutboxLimits {
-        frames: 3,
-        bytes: 10,
-    };
+    const LIMITS: OutboxLimits = OutboxLimits { frames: 3, bytes: 10 };
 
     fn frame(bytes: usize) -> Frame {
         vec![b'x'; bytes].into()
@@ -102,11 +99,7 @@ mod tests {
     #[test]
     fn bounded_by_frames_and_by_bytes() {
         let mut outbox = Outbox::default();
-        assert_eq!(
-            outbox.push(frame(20), LIMITS),
-            Ok(()),
-            "a large frame alone"
-        );
+        assert_eq!(outbox.push(frame(20), LIMITS), Ok(()), "a large frame alone");
         assert_eq!(outbox.push(frame(1), LIMITS), Err(Full));
         outbox.advance(20);
         assert!(outbox.is_empty());
@@ -131,11 +124,7 @@ mod tests {
         outbox.advance(4);
         assert_eq!(waiting(&outbox), "efg");
         outbox.clear();
-        assert_eq!(
-            waiting(&outbox),
-            "ef",
-            "the rest of a half-written frame stays"
-        );
+        assert_eq!(waiting(&outbox), "ef", "the rest of a half-written frame stays");
         outbox.advance(2);
         assert!(outbox.is_empty());
     }

@@ -185,14 +185,7 @@ impl Shard {
     }
 
     fn deliver(&mut self, deliveries: &[Arc<Delivery>], now: Instant) {
-        let Self {
-            hub,
-            sockets,
-            dirty,
-            slow,
-            node,
-            ..
-        } = self;
+        let Self { hub, sockets, dirty, slow, node, .. } = self;
         let mut pushed = 0;
         for delivery in deliveries {
             // One copy for the thread: its sockets then share it without atomics.
@@ -267,11 +260,7 @@ impl Shard {
         let remaining = self.keys();
         let ticks = self.node.drain_window.as_millis() / DRAIN_TICK.as_millis();
         let per_tick = remaining.len().div_ceil(ticks.max(1) as usize).max(2);
-        self.draining = Some(Drain {
-            remaining: shuffled(remaining),
-            per_tick,
-            next: now,
-        });
+        self.draining = Some(Drain { remaining: shuffled(remaining), per_tick, next: now });
     }
 
     fn drain(&mut self, now: Instant) {
@@ -285,11 +274,8 @@ impl Shard {
         let from = drain.remaining.len().saturating_sub(drain.per_tick);
         let due = drain.remaining.split_off(from);
         if due.is_empty() {
-            drain.remaining = self
-                .sockets
-                .iter()
-                .map(|(index, socket)| key(index, socket))
-                .collect();
+            drain.remaining =
+                self.sockets.iter().map(|(index, socket)| key(index, socket)).collect();
         }
         for key in due {
             self.close(key, CloseCode::Drain, now);
@@ -318,21 +304,13 @@ impl Shard {
     fn open(&mut self, incoming: Incoming, now: Instant) {
         let limits = self.node.limits;
         self.generation = self.generation.wrapping_add(1);
-        let Incoming {
-            transport,
-            read_already,
-            id,
-            app,
-        } = incoming;
+        let Incoming { transport, read_already, id, app } = incoming;
         let socket = Socket::new(self.generation, transport, &read_already, limits);
         let index = self.sockets.insert(socket);
         let socket = &mut self.sockets[index];
         let key = key(index, socket);
         let both = Readiness::READABLE | Readiness::WRITABLE;
-        let registered = self
-            .poll
-            .registry()
-            .register(socket.transport.tcp(), Token(index), both);
+        let registered = self.poll.registry().register(socket.transport.tcp(), Token(index), both);
         self.node.metrics.sockets.inc();
         if let Err(error) = registered {
             debug!(%error, "socket not registered");
@@ -352,18 +330,12 @@ impl Shard {
     }
 
     fn keys(&self) -> Vec<SocketKey> {
-        self.sockets
-            .iter()
-            .map(|(index, socket)| key(index, socket))
-            .collect()
+        self.sockets.iter().map(|(index, socket)| key(index, socket)).collect()
     }
 }
 
 fn key(index: usize, socket: &Socket) -> SocketKey {
-    SocketKey {
-        index: index as u32,
-        generation: socket.generation,
-    }
+    SocketKey { index: index as u32, generation: socket.generation }
 }
 
 /// A random order, so that a drain closes no group of clients first.

@@ -120,10 +120,7 @@ impl Socket {
 
     /// Reads one message, or part of one.
     pub fn receive(&mut self, limits: SocketLimits) -> Received {
-        let mut replies = Replies {
-            transport: &mut self.transport,
-            bytes: Vec::new(),
-        };
+        let mut replies = Replies { transport: &mut self.transport, bytes: Vec::new() };
         let received = match self.protocol.read(&mut replies) {
             Ok(Message::Text(text)) => Received::Text(text),
             Ok(Message::Binary(bytes)) => Received::Binary(bytes),
@@ -154,10 +151,7 @@ impl Socket {
         if code == CloseCode::SlowConsumer {
             self.outbox.clear();
         }
-        let unbounded = OutboxLimits {
-            frames: usize::MAX,
-            bytes: usize::MAX,
-        };
+        let unbounded = OutboxLimits { frames: usize::MAX, bytes: usize::MAX };
         if code.number() >= 4_000 {
             let error = wire::text(&frame::error(code.number(), code.text()));
             let _ = self.outbox.push(error.into(), unbounded);
@@ -194,11 +188,7 @@ impl Socket {
 }
 
 fn blocked_or_broken(error: &io::Error) -> Flushed {
-    if error.kind() == io::ErrorKind::WouldBlock {
-        Flushed::Blocked
-    } else {
-        Flushed::Broken
-    }
+    if error.kind() == io::ErrorKind::WouldBlock { Flushed::Blocked } else { Flushed::Broken }
 }
 
 /// What an error of the WebSocket library means (RFC 6455, section 7.4.1).

@@ -47,19 +47,13 @@ mod tests {
         assert_eq!(text(&"x".repeat(125))[..2], [0x81, 125]);
         assert_eq!(text(&"x".repeat(126))[..4], [0x81, 126, 0, 126]);
         assert_eq!(text(&"x".repeat(65_535))[..4], [0x81, 126, 255, 255]);
-        assert_eq!(
-            text(&"x".repeat(65_536))[..10],
-            [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]
-        );
+        assert_eq!(text(&"x".repeat(65_536))[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
     }
 
     #[test]
     fn close_has_number_and_reason() {
         let frame = close(CloseCode::Drain);
-        assert_eq!(
-            (frame[0], u16::from_be_bytes([frame[2], frame[3]])),
-            (0x88, 4_200)
-        );
+        assert_eq!((frame[0], u16::from_be_bytes([frame[2], frame[3]])), (0x88, 4_200));
         assert!(frame.len() <= 127);
     }
 }

@@ -19,12 +19,8 @@ pub(crate) fn of(headers: &HeaderMap, extensions: &Extensions, trusted_hops: usi
     let lists = headers.get_all(FORWARDED_FOR).iter().rev();
     let from_last = lists.flat_map(|list| list.as_bytes().rsplit(|byte| *byte == b','));
     let forwarded = from_last.take(trusted_hops).last().and_then(parse);
-    let stated = forwarded.or_else(|| {
-        headers
-            .get(REAL_IP)
-            .map(HeaderValue::as_bytes)
-            .and_then(parse)
-    });
+    let stated =
+        forwarded.or_else(|| headers.get(REAL_IP).map(HeaderValue::as_bytes).and_then(parse));
     stated.unwrap_or(socket)
 }
 
@@ -42,27 +38,17 @@ mod tests {
     fn check(headers: &[(&'static str, &'static str)], hops: usize, expected: &str) {
         let address = "192.0.2.9:5".parse().unwrap();
         let mut extensions = Extensions::new();
-        extensions.insert(Peer {
-            address,
-            encrypted: false,
-        });
+        extensions.insert(Peer { address, encrypted: false });
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_static(value));
         }
-        assert_eq!(
-            of(&map, &extensions, hops).to_string(),
-            expected,
-            "{headers:?} {hops}"
-        );
+        assert_eq!(of(&map, &extensions, hops).to_string(), expected, "{headers:?} {hops}");
     }
 
     #[test]
     fn headers_count_only_behind_trusted_proxies() {
-        let list = [
-            ("x-forwarded-for", "10.0.0.1, 10.0.0.2,10.0.0.3"),
-            ("x-real-ip", "10.9.9.9"),
-        ];
+        let list = [("x-forwarded-for", "10.0.0.1, 10.0.0.2,10.0.0.3"), ("x-real-ip", "10.9.9.9")];
         check(&list, 0, "192.0.2.9");
         check(&list, 1, "10.0.0.3");
         check(&list, 2, "10.0.0.2");
@@ -75,10 +61,8 @@ mod tests {
 
     #[test]
     fn lists_may_be_split_and_carry_ports() {
-        let split = [
-            ("x-forwarded-for", "10.0.0.1"),
-            ("x-forwarded-for", "10.0.0.2, [2001:db8::1]:80"),
-        ];
+        let split =
+            [("x-forwarded-for", "10.0.0.1"), ("x-forwarded-for", "10.0.0.2, [2001:db8::1]:80")];
         check(&split, 1, "2001:db8::1");
         check(&split, 2, "10.0.0.2");
         check(&split, 3, "10.0.0.1");

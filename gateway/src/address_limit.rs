@@ -42,23 +42,15 @@ impl AddressLimit {
     /// `requests_max` in each window of `length`, for at most `addresses_max` addresses.
     pub(crate) fn new(requests_max: u32, length: Duration, addresses_max: usize) -> Self {
         let (windows, begun) = (HashMap::new(), VecDeque::new());
-        Self {
-            requests_max,
-            length,
-            addresses_max,
-            windows,
-            begun,
-        }
+        Self { requests_max, length, addresses_max, windows, begun }
     }
 
     /// Counts a request. Those over the limit count too, but change nothing any more.
     pub(crate) fn count(&mut self, address: IpAddr, now: Instant) -> Counted {
         let subject = subject(address);
         let length = self.length;
-        let running = self
-            .windows
-            .get_mut(&subject)
-            .filter(|window| !window.over(now, length));
+        let running =
+            self.windows.get_mut(&subject).filter(|window| !over(window.began, now, length));
         let (window, evicted) = match running {
             Some(window) => {
                 window.requests = window.requests.saturating_add(1);
@@ -66,39 +58,28 @@ impl AddressLimit {
             }
             None => self.begin(subject, now),
         };
-        let left = (window.began + length)
-            .saturating_duration_since(now)
-            .as_millis();
+        let left = (window.began + length).saturating_duration_since(now).as_millis();
         let quota = Quota {
             limit: self.requests_max,
             remaining: self.requests_max.saturating_sub(window.requests),
             reset_ms: u32::try_from(left).unwrap_or(u32::MAX),
         };
-        Counted {
-            quota,
-            allowed: window.requests <= self.requests_max,
-            evicted,
-        }
+        Counted { quota, allowed: window.requests <= self.requests_max, evicted }
     }
 
     fn begin(&mut self, subject: IpAddr, now: Instant) -> (Window, bool) {
         // Two out for each one in: the queue shrinks after a rush, and no call does much work.
         for _ in 0..2 {
             match self.begun.front() {
-                Some((began, _)) if Self::past(*began, now, self.length) => drop(self.give_up()),
+                Some((began, _)) if over(*began, now, self.length) => drop(self.give_up()),
                 Some(_) | None => break,
             }
         }
         let mut evicted = false;
         if self.begun.len() >= self.addresses_max {
-            evicted = self
-                .give_up()
-                .is_some_and(|began| !Self::past(began, now, self.length));
+            evicted = self.give_up().is_some_and(|began| !over(began, now, self.length));
         }
-        let window = Window {
-            began: now,
-            requests: 1,
-        };
+        let window = Window { began: now, requests: 1 };
         self.windows.insert(subject, window);
         self.begun.push_back((now, subject));
         (window, evicted)
@@ -107,25 +88,17 @@ impl AddressLimit {
     /// Drops the window that began first; tells when, if it was still its address's own.
     fn give_up(&mut self) -> Option<Instant> {
         let (began, address) = self.begun.pop_front()?;
-        let current = self
-            .windows
-            .get(&address)
-            .is_some_and(|window| window.began == began);
+        let current = self.windows.get(&address).is_some_and(|window| window.began == began);
         current.then(|| {
             self.windows.remove(&address);
             began
         })
     }
-
-    fn past(began: Instant, now: Instant, length: Duration) -> bool {
-        now.saturating_duration_since(began) >= length
-    }
 }
 
-impl Window {
-    fn over(&self, now: Instant, length: Duration) -> bool {
-        AddressLimit::past(self.began, now, length)
-    }
+/// Whether a window of `length` that began then has ended.
+fn over(began: Instant, now: Instant, length: Duration) -> bool {
+    now.saturating_duration_since(began) >= length
 }
 
 /// Who is counted: an IPv4 address, however written, or the /64 of an IPv6 address, for one customer
@@ -133,9 +106,9 @@ impl Window {
 fn subject(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
-            address.to_bits() & !u128::from(u64::MAX),
-        )),
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
+        }
     }
 }
 
@@ -159,19 +132,8 @@ mod tests {
         let (mut limit, start) = (AddressLimit::new(2, MINUTE, 10), start());
         let mut check = |seconds: u64, remaining: u32, reset_ms: u32, allowed: bool| {
             let counted = limit.count(address(1), start + Duration::from_secs(seconds));
-            let quota = Quota {
-                limit: 2,
-                remaining,
-                reset_ms,
-            };
-            assert_eq!(
-                counted,
-                Counted {
-                    quota,
-                    allowed,
-                    evicted: false
-                }
-            );
+            let quota = Quota { limit: 2, remaining, reset_ms };
+            assert_eq!(counted, Counted { quota, allowed, evicted: false });
         };
         check(0, 1, 60_000, true);
         check(10, 0, 50_000, true);
@@ -212,8 +174,8 @@ mod tests {
             assert!(limit.begun.len() <= 100 && limit.windows.len() <= limit.begun.len());
         }
         let later = start + Duration::from_secs(1_000);
-        for second in 0..60 {
-            limit.count(address(7), later + MINUTE * second);
+        for minute in 0..120 {
+            limit.count(address(7), later + MINUTE * minute);
         }
         assert_eq!((limit.windows.len(), limit.begun.len()), (1, 1));
     }

@@ -19,10 +19,7 @@ const CHANNELS_MAX: usize = 10_000;
 pub(crate) fn event(body: &[u8]) -> Result<Event, Rejection> {
     let text = std::str::from_utf8(body).map_err(|error| {
         let place = error.valid_up_to();
-        Rejection::new(
-            Reason::InvalidInput,
-            format!("the body is not UTF-8 at byte {place}"),
-        )
+        Rejection::new(Reason::InvalidInput, format!("the body is not UTF-8 at byte {place}"))
     })?;
     let mut event = Event::default();
     let (mut channel, mut channels) = (None, None);
@@ -96,25 +93,15 @@ fn names(field: &str, value: &RawValue) -> Result<Option<Vec<String>>, Rejection
         }
     };
     if values.len() > CHANNELS_MAX {
-        let message = format!(
-            "{field} has {} entries, at most {CHANNELS_MAX}",
-            values.len()
-        );
-        return Err(Rejection::field(
-            Reason::LimitExceeded,
-            field.to_owned(),
-            message,
-        ));
+        let message = format!("{field} has {} entries, at most {CHANNELS_MAX}", values.len());
+        return Err(Rejection::field(Reason::LimitExceeded, field.to_owned(), message));
     }
-    let strings = values
-        .into_iter()
-        .enumerate()
-        .map(|(place, value)| match Kind::of(value) {
-            Kind::String => unescape(field, value),
-            found @ (Kind::Object | Kind::Array | Kind::Number | Kind::Boolean | Kind::Null) => {
-                Err(mistyped(&format!("{field}[{place}]"), "a string", found))
-            }
-        });
+    let strings = values.into_iter().enumerate().map(|(place, value)| match Kind::of(value) {
+        Kind::String => unescape(field, value),
+        found @ (Kind::Object | Kind::Array | Kind::Number | Kind::Boolean | Kind::Null) => {
+            Err(mistyped(&format!("{field}[{place}]"), "a string", found))
+        }
+    });
     strings.collect::<Result<_, _>>().map(Some)
 }
 
@@ -132,11 +119,7 @@ fn tags(value: &RawValue) -> Result<Option<EventTags>, Rejection> {
         let text = match Kind::of(value) {
             Kind::String => unescape("tags", value)?,
             found @ (Kind::Object | Kind::Array | Kind::Number | Kind::Boolean | Kind::Null) => {
-                return Err(mistyped(
-                    &format!("tags.{}", json::shown(&key)),
-                    "a string",
-                    found,
-                ));
+                return Err(mistyped(&format!("tags.{}", json::shown(&key)), "a string", found));
             }
         };
         pairs.insert(key.into_owned(), text);
@@ -147,10 +130,7 @@ fn tags(value: &RawValue) -> Result<Option<EventTags>, Rejection> {
 /// A comma list; blanks do not matter and unknown words are ignored.
 fn info(list: &str) -> EventInfo {
     let asked = |word: &str| list.split(',').any(|item| item.trim() == word);
-    EventInfo {
-        subscription_count: asked("subscription_count"),
-        user_count: asked("user_count"),
-    }
+    EventInfo { subscription_count: asked("subscription_count"), user_count: asked("user_count") }
 }
 
 fn unescape(field: &str, value: &RawValue) -> Result<String, Rejection> {

@@ -117,21 +117,14 @@ mod tests {
     #[test]
     fn defaults_agree_with_the_command_line() {
         let parsed = parse(&[]).unwrap();
-        assert_eq!(
-            format!("{:?}", parsed.options),
-            format!("{:?}", Options::default())
-        );
+        assert_eq!(format!("{:?}", parsed.options), format!("{:?}", Options::default()));
         assert_eq!(parsed.control_plane, ["http://127.0.0.1:6003"]);
         assert_eq!(parsed.listen.port(), 6001);
     }
 
     #[test]
     fn mistakes_are_refused() {
-        for good in [
-            "--path-prefix=/ws",
-            "--path-prefix=/a/b_c",
-            "--control-plane=a,b",
-        ] {
+        for good in ["--path-prefix=/ws", "--path-prefix=/a/b_c", "--control-plane=a,b"] {
             assert!(parse(&[good]).is_ok(), "{good}");
         }
         for bad in [

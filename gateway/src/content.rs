@@ -26,14 +26,9 @@ pub(crate) async fn read(
     }
     let late = |_| {
         let seconds = ARRIVAL_MAX.as_secs();
-        Rejection::new(
-            Reason::InvalidInput,
-            format!("the body took more than {seconds} s"),
-        )
+        Rejection::new(Reason::InvalidInput, format!("the body took more than {seconds} s"))
     };
-    tokio::time::timeout(ARRIVAL_MAX, collect(body, bytes_max))
-        .await
-        .map_err(late)?
+    tokio::time::timeout(ARRIVAL_MAX, collect(body, bytes_max)).await.map_err(late)?
 }
 
 async fn collect(body: &mut Body, bytes_max: usize) -> Result<Bytes, Rejection> {
@@ -54,21 +49,18 @@ async fn collect(body: &mut Body, bytes_max: usize) -> Result<Bytes, Rejection> 
         whole.extend_from_slice(&std::mem::take(&mut first));
         whole.extend_from_slice(&data);
     }
-    Ok(if whole.is_empty() {
-        first
-    } else {
-        whole.freeze()
-    })
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
 
-/// Lets the rest of a refused body run off, so that the client reads our answer and not a reset
-/// connection. Not for a client that waits for leave to send, and not for long.
-pub(crate) async fn discard(headers: &HeaderMap, mut body: Body, bytes_max: usize) {
-    if headers.contains_key(header::EXPECT) {
+/// Lets the rest of a refused body run off behind the answer, so that the client reads the answer and
+/// not a reset connection. Not for a client that waits for leave to send; and not for long or for
+/// much: then the connection is closed.
+pub(crate) fn discard(headers: &HeaderMap, mut body: Body, bytes_max: usize) {
+    if body.is_end_stream() || headers.contains_key(header::EXPECT) {
         return;
     }
     let mut left = bytes_max.saturating_mul(2);
-    let run_off = async {
+    let run_off = async move {
         while let Some(Ok(frame)) = body.frame().await {
             left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
             if left == 0 {
@@ -76,8 +68,7 @@ pub(crate) async fn discard(headers: &HeaderMap, mut body: Body, bytes_max: usiz
             }
         }
     };
-    // Too slow or too much: then the connection is closed.
-    let _ = tokio::time::timeout(DISCARD_MAX, run_off).await;
+    drop(tokio::spawn(tokio::time::timeout(DISCARD_MAX, run_off)));
 }
 
 fn check_encoding(headers: &HeaderMap) -> Result<(), Rejection> {

@@ -28,12 +28,7 @@ pub(crate) struct ControlPlanes {
 
 impl ControlPlanes {
     pub(crate) fn new(links: Vec<Link>, timeout: Duration, retries: Counter) -> Self {
-        Self {
-            links,
-            turn: AtomicUsize::new(0),
-            timeout,
-            retries,
-        }
+        Self { links, turn: AtomicUsize::new(0), timeout, retries }
     }
 
     /// Publishes. While control planes are unavailable it goes round among them; the message id stays
@@ -64,9 +59,7 @@ impl ControlPlanes {
             for _ in &self.links {
                 let turn = self.turn.load(Ordering::Relaxed);
                 let link = self.links[turn % self.links.len()].clone();
-                let answer = DispatchServiceClient::new(link)
-                    .publish(request.clone())
-                    .await;
+                let answer = DispatchServiceClient::new(link).publish(request.clone()).await;
                 let refused = match answer {
                     Ok(response) => return Ok(response.into_inner()),
                     Err(refused) => status::to_rejection(&refused),

@@ -22,19 +22,13 @@ pub(crate) async fn publish(gateway: Gateway, signed: Signed) -> Result<Answer, 
         message_id: convert::id_bytes(gateway.message_id().0),
     });
     let published = published.await;
-    gateway
-        .metrics()
-        .publish_duration
-        .observe(started.elapsed().as_secs_f64());
+    gateway.metrics().publish_duration.observe(started.elapsed().as_secs_f64());
     let published = published?;
     let body = match info_wanted {
         true => Bytes::from(channels(&published.channels)),
         false => Bytes::from_static(br#"{"ok":true}"#),
     };
-    Ok(Answer {
-        body,
-        quota: published.rate_limit.map(Quota::from),
-    })
+    Ok(Answer { body, quota: published.rate_limit.map(Quota::from) })
 }
 
 /// The header's key, for a body that has none.
@@ -58,16 +52,10 @@ fn channels(infos: &[ChannelInfo]) -> String {
     for (place, info) in infos.iter().enumerate() {
         let joint = if place == 0 { "" } else { "," };
         let name = serde_json::Value::from(&*info.channel);
-        let counts = [
-            ("subscription_count", info.subscription_count),
-            ("user_count", info.user_count),
-        ];
-        let known = counts
-            .into_iter()
-            .filter_map(|(key, count)| Some((key, count?)));
-        let counts: Vec<_> = known
-            .map(|(key, count)| format!(r#""{key}":{count}"#))
-            .collect();
+        let counts =
+            [("subscription_count", info.subscription_count), ("user_count", info.user_count)];
+        let known = counts.into_iter().filter_map(|(key, count)| Some((key, count?)));
+        let counts: Vec<_> = known.map(|(key, count)| format!(r#""{key}":{count}"#)).collect();
         let written = write!(text, "{joint}{name}:{{{}}}", counts.join(","));
         written.expect("a String takes all text");
     }

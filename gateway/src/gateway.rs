@@ -150,10 +150,7 @@ impl Gateway {
         let hops = self.0.options.trusted_proxy_hops;
         let address = address::of(request.headers(), request.extensions(), hops);
         let now = tokio::time::Instant::now().into_std();
-        let counted = addresses
-            .lock()
-            .expect("no holder panics")
-            .count(address, now);
+        let counted = addresses.lock().expect("no holder panics").count(address, now);
         if counted.evicted {
             self.0.metrics.addresses_evicted.inc();
         }
@@ -162,10 +159,8 @@ impl Gateway {
         }
         self.0.metrics.addresses_refused.inc();
         let options = &self.0.options;
-        let (limit, seconds) = (
-            options.requests_per_address,
-            options.requests_per_address_window_seconds,
-        );
+        let (limit, seconds) =
+            (options.requests_per_address, options.requests_per_address_window_seconds);
         let message = format!("more than {limit} requests in {seconds} s from one address");
         let rejection = Rejection::new(Reason::RateLimited, Cow::from(message));
         let quota = Some(counted.quota);
@@ -193,12 +188,7 @@ impl Gateway {
     }
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the wall clock"
-)]
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
 fn unix_time() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

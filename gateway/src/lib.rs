@@ -1,7 +1,7 @@
 //! The gateway: REST in, gRPC out.
 //!
-//! The way of one publish: [`router`] → [`signed`] (whose request is it, who signed it) → [`body`]
-//! (JSON to an event) → [`events`] → [`control_planes`] → [`response`].
+//! The way of one publish: `router` → [`signed`] (whose request is it, who signed it) → `body` (JSON
+//! to an event) → `events` → `control_planes` → `response`.
 
 pub mod config;
 mod running;

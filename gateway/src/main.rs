@@ -18,8 +18,5 @@ async fn main() -> anyhow::Result<()> {
         .about("Carillon's gateway: REST in, gRPC out");
     let process: Process = config::read_or_exit(command);
     log::start(&process.common)?;
-    gateway::start(process.config, shutdown::on_signal())
-        .await?
-        .wait()
-        .await
+    gateway::start(process.config, shutdown::on_signal()).await?.wait().await
 }

@@ -30,9 +30,8 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let requests = Family::<Labels, Counter>::default();
         let classes = ["2xx", "4xx", "5xx"].map(|c| requests.get_or_create_owned(&[("class", c)]));
-        let bounds = [
-            0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
-        ];
+        let bounds =
+            [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
         Self {
             requests,
             classes,
@@ -44,7 +43,7 @@ impl Metrics {
         }
     }
 
-    /// Counts an answer to a request under `/apps`.
+    /// Counts an answer to a request that was counted against its address.
     pub(crate) fn answered(&self, status: StatusCode) {
         let class = match status.as_u16() {
             0..400 => 0,
@@ -56,11 +55,7 @@ impl Metrics {
 
     /// Names them.
     pub(crate) fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "requests",
-            "Requests under /apps by status class",
-            self.requests.clone(),
-        );
+        registry.register("requests", "Requests but /up by status class", self.requests.clone());
         registry.register_with_unit(
             "publish_duration",
             "From the head of a publish to its answer",
@@ -71,26 +66,10 @@ impl Metrics {
             registry.register(name, help, counter.clone());
         };
         let refused = &self.addresses_refused;
-        counter(
-            "address_limit_refused",
-            "Requests over the limit of their address",
-            refused,
-        );
+        counter("address_limit_refused", "Requests over the limit of their address", refused);
         let evicted = &self.addresses_evicted;
-        counter(
-            "address_limit_evicted",
-            "Windows given up, too many addresses",
-            evicted,
-        );
-        counter(
-            "bodies_over_cap",
-            "Signed bodies over the cap",
-            &self.bodies_over_cap,
-        );
-        counter(
-            "publish_retries",
-            "Publishes tried again",
-            &self.publish_retries,
-        );
+        counter("address_limit_evicted", "Windows given up, too many addresses", evicted);
+        counter("bodies_over_cap", "Signed bodies over the cap", &self.bodies_over_cap);
+        counter("publish_retries", "Publishes tried again", &self.publish_retries);
     }
 }

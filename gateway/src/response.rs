@@ -64,10 +64,7 @@ pub(crate) fn describe(response: &mut Response, quota: Option<Quota>) {
 fn tightest(of_app: Option<Quota>, of_address: Option<Quota>, tripped: bool) -> Option<Quota> {
     match of_app {
         Some(quota) if tripped => Some(quota),
-        _ => of_app
-            .into_iter()
-            .chain(of_address)
-            .min_by_key(|quota| quota.remaining),
+        _ => of_app.into_iter().chain(of_address).min_by_key(|quota| quota.remaining),
     }
 }
 
@@ -76,21 +73,14 @@ fn refusal(rejection: &Rejection) -> Response {
     let slug = rejection.reason.slug();
     let mut response = error(status, slug, &rejection.message, &rejection.field);
     if let Some(seconds) = retry_after(rejection) {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, seconds.into());
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }
 
 /// A refusal as JSON.
 pub(crate) fn error(status: StatusCode, code: &str, text: &str, field: &str) -> Response {
-    let body = ErrorBody {
-        error: text,
-        code,
-        status: status.as_u16(),
-        field,
-    };
+    let body = ErrorBody { error: text, code, status: status.as_u16(), field };
     let body = serde_json::to_vec(&body).expect("texts and a number are JSON");
     json(status, body.into())
 }
@@ -165,33 +155,17 @@ mod tests {
     #[test]
     fn every_reason_has_its_status() {
         let statuses = Reason::ALL.map(|reason| status(reason).as_u16());
-        assert_eq!(
-            statuses,
-            [
-                400, 400, 400, 413, 401, 403, 404, 404, 409, 409, 429, 503, 500
-            ]
-        );
+        assert_eq!(statuses, [400, 400, 400, 413, 401, 403, 404, 404, 409, 409, 429, 503, 500]);
     }
 
     #[test]
     fn headers_describe_the_tightest_limiter() {
-        let quota = |limit: u32, remaining: u32| Quota {
-            limit,
-            remaining,
-            reset_ms: 1_001,
-        };
+        let quota = |limit: u32, remaining: u32| Quota { limit, remaining, reset_ms: 1_001 };
         let check = |of_app: Option<Quota>, of_address: Option<Quota>, expected: [&str; 3]| {
-            let answer = Answer {
-                body: Bytes::new(),
-                quota: of_app,
-            };
+            let answer = Answer { body: Bytes::new(), quota: of_app };
             let response = respond(Ok(answer), of_address);
-            let shown = [LIMIT, REMAINING, RESET].map(|name| {
-                response
-                    .headers()
-                    .get(name)
-                    .map_or("", |v| v.to_str().unwrap())
-            });
+            let shown = [LIMIT, REMAINING, RESET]
+                .map(|name| response.headers().get(name).map_or("", |v| v.to_str().unwrap()));
             assert_eq!(shown, expected);
         };
         check(None, None, ["", "", ""]);
@@ -208,20 +182,10 @@ mod tests {
             let after = response.headers().get(header::RETRY_AFTER).cloned();
             after.map(|seconds| seconds.to_str().unwrap().to_owned())
         };
-        let quota = Some(Quota {
-            limit: 1,
-            remaining: 0,
-            reset_ms: 59_001,
-        });
-        let limited = Rejection {
-            quota,
-            ..Rejection::new(Reason::RateLimited, "slow down")
-        };
+        let quota = Some(Quota { limit: 1, remaining: 0, reset_ms: 59_001 });
+        let limited = Rejection { quota, ..Rejection::new(Reason::RateLimited, "slow down") };
         assert_eq!(seconds(limited).as_deref(), Some("60"));
-        assert_eq!(
-            seconds(Rejection::new(Reason::Unavailable, "")).as_deref(),
-            Some("1")
-        );
+        assert_eq!(seconds(Rejection::new(Reason::Unavailable, "")).as_deref(), Some("1"));
         assert_eq!(seconds(Rejection::new(Reason::AuthFailed, "")), None);
     }
 }

@@ -26,10 +26,7 @@ pub(crate) fn router(gateway: Gateway) -> Router {
     for prefix in std::iter::once(String::new()).chain(prefix) {
         let path = |rest: &str| format!("{prefix}{rest}");
         router = router
-            .route(
-                &path("/apps/{app_id}/events"),
-                post(|g, r| signed(g, r, events::publish)),
-            )
+            .route(&path("/apps/{app_id}/events"), post(|g, r| signed(g, r, events::publish)))
             .route(&path("/up"), get(health::up))
             .route(&path("/up/{app_id}"), get(health::up_app));
     }

@@ -65,12 +65,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     info!(%address, %operations_address, encrypted = tls.is_some(), "gateway listens");
 
     let router = gateway.router();
-    let rest = Listener {
-        tcp,
-        tls,
-        router,
-        connections_max: CONNECTIONS_MAX,
-    };
+    let rest = Listener { tcp, tls, router, connections_max: CONNECTIONS_MAX };
     let probes = Listener {
         tcp: operations_tcp,
         tls: None,
@@ -98,17 +93,11 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         tokio::join!(drained, rest, probes);
         info!("gateway has ended");
     });
-    Ok(Running {
-        address,
-        operations_address,
-        serving,
-    })
+    Ok(Running { address, operations_address, serving })
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("{address} cannot be bound"))
+    TcpListener::bind(address).await.with_context(|| format!("{address} cannot be bound"))
 }
 
 fn register(operations: &Operations, metrics: &ListenerMetrics) {

@@ -41,9 +41,7 @@ impl Signed {
         match Self::read_body(gateway, &head, &mut body, bytes_max).await {
             Ok((app, body)) => Ok(Self { app, head, body }),
             Err(rejection) => {
-                if !body.is_end_stream() {
-                    content::discard(&head.headers, body, bytes_max).await;
-                }
+                content::discard(&head.headers, body, bytes_max);
                 Err(rejection)
             }
         }
@@ -92,20 +90,11 @@ fn verify(gateway: &Gateway, head: &Parts) -> Result<(Arc<App>, BodyClaim), Reje
     let verified = Query::parse(head.uri.query().unwrap_or_default()).and_then(|query| {
         let authorization = head.headers.get(header::AUTHORIZATION);
         let authorization = authorization.and_then(|value| value.to_str().ok());
-        let claim = Claim {
-            method: head.method.as_str(),
-            path,
-            prefix,
-            query,
-            authorization,
-        };
+        let claim = Claim { method: head.method.as_str(), path, prefix, query, authorization };
         claim.verify(app.as_deref().unwrap_or(&NOBODY), gateway.now())
     });
     let app = app.ok_or_else(|| {
-        Rejection::new(
-            Reason::AppNotFound,
-            "there is no app with the id in the path",
-        )
+        Rejection::new(Reason::AppNotFound, "there is no app with the id in the path")
     })?;
     verified.map(|body| (app, body))
 }
@@ -116,9 +105,7 @@ pub(crate) fn path_segment<'a>(
     prefix: Option<&str>,
     start: &str,
 ) -> Result<Cow<'a, str>, Rejection> {
-    let path = prefix
-        .and_then(|prefix| path.strip_prefix(prefix))
-        .unwrap_or(path);
+    let path = prefix.and_then(|prefix| path.strip_prefix(prefix)).unwrap_or(path);
     let rest = path.strip_prefix(start).unwrap_or_default();
     decode(rest.split('/').next().unwrap_or_default(), Plus::IsPlus)
 }

@@ -30,39 +30,25 @@ impl From<v1::Event> for Draft {
 
 impl From<Quota> for v1::RateLimit {
     fn from(quota: Quota) -> Self {
-        Self {
-            limit: quota.limit,
-            remaining: quota.remaining,
-            reset_ms: quota.reset_ms,
-        }
+        Self { limit: quota.limit, remaining: quota.remaining, reset_ms: quota.reset_ms }
     }
 }
 
 impl From<v1::RateLimit> for Quota {
     fn from(limit: v1::RateLimit) -> Self {
-        Self {
-            limit: limit.limit,
-            remaining: limit.remaining,
-            reset_ms: limit.reset_ms,
-        }
+        Self { limit: limit.limit, remaining: limit.remaining, reset_ms: limit.reset_ms }
     }
 }
 
 impl From<SocketId> for internal::ExcludedSocket {
     fn from(id: SocketId) -> Self {
-        Self {
-            left: id.left,
-            right: id.right,
-        }
+        Self { left: id.left, right: id.right }
     }
 }
 
 impl From<internal::ExcludedSocket> for SocketId {
     fn from(id: internal::ExcludedSocket) -> Self {
-        Self {
-            left: id.left,
-            right: id.right,
-        }
+        Self { left: id.left, right: id.right }
     }
 }
 
@@ -130,10 +116,7 @@ pub fn check_key(key: &str) -> Result<(), Rejection> {
 /// An app secret: 1 to 256 bytes.
 pub fn check_secret(secret: &str) -> Result<(), Rejection> {
     if secret.is_empty() || secret.len() > 256 {
-        let message = format!(
-            "a secret has 1 to 256 bytes (this one has {})",
-            secret.len()
-        );
+        let message = format!("a secret has 1 to 256 bytes (this one has {})", secret.len());
         return Err(Rejection::field(Reason::InvalidInput, "secret", message));
     }
     Ok(())
@@ -143,74 +126,31 @@ fn limits(wire: Option<&v1::AppLimits>) -> Result<Limits, Rejection> {
     let default = Limits::default();
     let Some(wire) = wire else { return Ok(default) };
     let unlimited_at_zero = |value: Option<u32>| value.filter(|value| *value > 0);
+    // The field's name is the one in the error, so it is written once.
+    macro_rules! bounded {
+        ($field:ident, $most:expr) => {
+            within(stringify!($field), wire.$field, default.$field, $most)?
+        };
+    }
+    let kib =
+        |name, value, default, most| within(name, value, default, most).map(|kib| kib * 1_024);
+    let (payload, member) = (wire.event_payload_kib_max, wire.presence_member_kib_max);
     Ok(Limits {
         connections_max: unlimited_at_zero(wire.connections_max),
-        channels_per_connection_max: within(
-            "channels_per_connection_max",
-            wire.channels_per_connection_max,
-            default.channels_per_connection_max,
-            100_000,
-        )?,
+        channels_per_connection_max: bounded!(channels_per_connection_max, 100_000),
         backend_events_per_second: unlimited_at_zero(wire.backend_events_per_second),
         read_requests_per_second: unlimited_at_zero(wire.read_requests_per_second),
         client_events_per_second: unlimited_at_zero(wire.client_events_per_second),
-        client_events_window_seconds: within(
-            "client_events_window_seconds",
-            wire.client_events_window_seconds,
-            default.client_events_window_seconds,
-            86_400,
-        )?,
+        client_events_window_seconds: bounded!(client_events_window_seconds, 86_400),
         client_events_terminate: wire.client_events_terminate.unwrap_or(false),
-        event_name_chars_max: within(
-            "event_name_chars_max",
-            wire.event_name_chars_max,
-            default.event_name_chars_max,
-            1_024,
-        )?,
-        channel_name_bytes_max: within(
-            "channel_name_bytes_max",
-            wire.channel_name_bytes_max,
-            default.channel_name_bytes_max,
-            1_024,
-        )?,
-        channels_per_event_max: within(
-            "channels_per_event_max",
-            wire.channels_per_event_max,
-            default.channels_per_event_max,
-            10_000,
-        )?,
-        event_payload_bytes_max: 1_024
-            * within(
-                "event_payload_kib_max",
-                wire.event_payload_kib_max,
-                100,
-                10_240,
-            )?,
-        batch_events_max: within(
-            "batch_events_max",
-            wire.batch_events_max,
-            default.batch_events_max,
-            10_000,
-        )?,
-        presence_members_max: within(
-            "presence_members_max",
-            wire.presence_members_max,
-            default.presence_members_max,
-            100_000,
-        )?,
-        presence_member_bytes_max: 1_024
-            * within(
-                "presence_member_kib_max",
-                wire.presence_member_kib_max,
-                2,
-                1_024,
-            )?,
-        user_authentication_timeout_seconds: within(
-            "user_authentication_timeout_seconds",
-            wire.user_authentication_timeout_seconds,
-            default.user_authentication_timeout_seconds,
-            86_400,
-        )?,
+        event_name_chars_max: bounded!(event_name_chars_max, 1_024),
+        channel_name_bytes_max: bounded!(channel_name_bytes_max, 1_024),
+        channels_per_event_max: bounded!(channels_per_event_max, 10_000),
+        event_payload_bytes_max: kib("event_payload_kib_max", payload, 100, 10_240)?,
+        batch_events_max: bounded!(batch_events_max, 10_000),
+        presence_members_max: bounded!(presence_members_max, 100_000),
+        presence_member_bytes_max: kib("presence_member_kib_max", member, 2, 1_024)?,
+        user_authentication_timeout_seconds: bounded!(user_authentication_timeout_seconds, 86_400),
     })
 }
 
@@ -241,27 +181,16 @@ fn features(wire: Option<&v1::AppFeatures>) -> Features {
 }
 
 fn origins(wire: &[String]) -> Result<Vec<OriginPattern>, Rejection> {
-    let refuse = |message: String| {
-        Err(Rejection::field(
-            Reason::InvalidInput,
-            "allowed_origins",
-            message,
-        ))
-    };
+    let refuse =
+        |message: String| Err(Rejection::field(Reason::InvalidInput, "allowed_origins", message));
     if wire.len() > 100 {
-        return refuse(format!(
-            "allowed_origins has {} entries, the limit is 100",
-            wire.len()
-        ));
+        return refuse(format!("allowed_origins has {} entries, the limit is 100", wire.len()));
     }
     for origin in wire {
         let inner = origin.trim().trim_start_matches('*').trim_end_matches('*');
         let wildcards = origin.matches('*').count();
         if origin.len() > 256 || origin.trim().is_empty() {
-            return refuse(format!(
-                "an origin has 1 to 256 bytes, one has {}",
-                origin.len()
-            ));
+            return refuse(format!("an origin has 1 to 256 bytes, one has {}", origin.len()));
         }
         if inner.contains('*') || wildcards > 1 {
             return refuse(format!(
@@ -269,10 +198,7 @@ fn origins(wire: &[String]) -> Result<Vec<OriginPattern>, Rejection> {
             ));
         }
     }
-    Ok(wire
-        .iter()
-        .map(|origin| OriginPattern::new(origin))
-        .collect())
+    Ok(wire.iter().map(|origin| OriginPattern::new(origin)).collect())
 }
 
 #[cfg(test)]
@@ -308,18 +234,12 @@ mod tests {
             assert_eq!(App::try_from(&record).unwrap_err().field, field);
         };
         check("app", |record| record.app = None);
-        check("app_id", |record| {
-            record.app.as_mut().unwrap().app_id = "a/b".into()
-        });
-        check("key", |record| {
-            record.app.as_mut().unwrap().key = "a:b".into()
-        });
+        check("app_id", |record| record.app.as_mut().unwrap().app_id = "a/b".into());
+        check("key", |record| record.app.as_mut().unwrap().key = "a:b".into());
         check("secret", |record| record.current_secret.clear());
         check("limits.batch_events_max", |record| {
-            record.app.as_mut().unwrap().limits = Some(v1::AppLimits {
-                batch_events_max: Some(0),
-                ..v1::AppLimits::default()
-            });
+            record.app.as_mut().unwrap().limits =
+                Some(v1::AppLimits { batch_events_max: Some(0), ..v1::AppLimits::default() });
         });
         check("allowed_origins", |record| {
             record.app.as_mut().unwrap().allowed_origins = vec!["a*b".into()];

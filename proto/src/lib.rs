@@ -20,6 +20,7 @@ pub use carillon::{internal::v1 as internal, v1};
     unreachable_pub,
     unused_qualifications,
     clippy::all,
+    clippy::allow_attributes_without_reason,
     clippy::disallowed_methods,
     clippy::too_many_lines,
     clippy::unwrap_used,

@@ -1,13 +1,12 @@
 //! How one plane calls another: one type, whether the other is across the network or in this process.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use tonic::{
     body::Body,
-    service::Routes,
     transport::{Channel, Endpoint},
 };
-use tower::{ServiceExt as _, util::BoxCloneSyncService};
+use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
 
 /// A gRPC connection to a plane; cheap to clone.
 pub type Link = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, LinkError>;
@@ -28,12 +27,14 @@ impl std::error::Error for LinkError {
     }
 }
 
-/// A link to services in this process: the same encoded messages, without a socket.
-#[must_use]
-pub fn local(routes: Routes) -> Link {
-    let routes = routes.prepare();
-    let call = move |request: http::Request<Body>| routes.clone().oneshot(request);
-    BoxCloneSyncService::new(tower::service_fn(call).map_err(|never| match never {}))
+/// A link to a service in this process: the same encoded messages, without a socket.
+pub fn local<S>(service: S) -> Link
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    BoxCloneSyncService::new(service.map_err(|never| match never {}))
 }
 
 /// A link to `address` (`http://host:port`). It connects on first use and again after each loss.

@@ -68,34 +68,21 @@ pub fn to_rejection(status: &Status) -> Rejection {
     let details = status.get_error_details();
     let info = details.error_info().filter(|info| info.domain == DOMAIN);
     let reason = info.and_then(|info| {
-        Reason::ALL
-            .into_iter()
-            .find(|reason| reason.slug().eq_ignore_ascii_case(&info.reason))
+        Reason::ALL.into_iter().find(|reason| reason.slug().eq_ignore_ascii_case(&info.reason))
     });
     let Some((info, reason)) = info.zip(reason) else {
         return foreign(status);
     };
     let number = |name: &str| info.metadata.get(name).and_then(|text| text.parse().ok());
     let quota = match (number("limit"), number("remaining"), number("reset_ms")) {
-        (Some(limit), Some(remaining), Some(reset_ms)) => Some(Quota {
-            limit,
-            remaining,
-            reset_ms,
-        }),
+        (Some(limit), Some(remaining), Some(reset_ms)) => {
+            Some(Quota { limit, remaining, reset_ms })
+        }
         _ => None,
     };
-    let violation = details
-        .bad_request()
-        .and_then(|bad| bad.field_violations.first());
-    let field = violation
-        .map(|violation| violation.field.clone())
-        .unwrap_or_default();
-    Rejection {
-        reason,
-        message: status.message().to_owned().into(),
-        field: field.into(),
-        quota,
-    }
+    let violation = details.bad_request().and_then(|bad| bad.field_violations.first());
+    let field = violation.map(|violation| violation.field.clone()).unwrap_or_default();
+    Rejection { reason, message: status.message().to_owned().into(), field: field.into(), quota }
 }
 
 fn foreign(status: &Status) -> Rejection {
@@ -136,11 +123,7 @@ mod tests {
     fn every_rejection_survives_the_wire() {
         for reason in Reason::ALL {
             let rejection = Rejection {
-                quota: Some(Quota {
-                    limit: 10,
-                    remaining: 0,
-                    reset_ms: 350,
-                }),
+                quota: Some(Quota { limit: 10, remaining: 0, reset_ms: 350 }),
                 ..Rejection::field(reason, "channels", "too many")
             };
             assert_eq!(to_rejection(&from_rejection(&rejection)), rejection);
@@ -151,13 +134,7 @@ mod tests {
 
     #[test]
     fn foreign_statuses_become_refusals() {
-        assert_eq!(
-            to_rejection(&Status::unavailable("x")).reason,
-            Reason::Unavailable
-        );
-        assert_eq!(
-            to_rejection(&Status::unimplemented("x")).reason,
-            Reason::Internal
-        );
+        assert_eq!(to_rejection(&Status::unavailable("x")).reason, Reason::Unavailable);
+        assert_eq!(to_rejection(&Status::unimplemented("x")).reason, Reason::Internal);
     }
 }

@@ -48,11 +48,7 @@ impl Watcher {
         if let Some(path) = &self.last_known_good
             && let Some(step) = read_last_known_good(path)
         {
-            info!(
-                revision = step.revision,
-                apps = step.upserts.len(),
-                "apps read from disk"
-            );
+            info!(revision = step.revision, apps = step.upserts.len(), "apps read from disk");
             apply(&mut records, step.clone());
             sender.send_replace(Some(Arc::new(index(step.revision, &records))));
         }
@@ -92,24 +88,16 @@ impl Watcher {
         records: &mut HashMap<String, AppRecord>,
     ) -> Result<(), tonic::Status> {
         let mut client = SettingsServiceClient::new(link).max_decoding_message_size(16 << 20);
-        let request = WatchRequest {
-            watcher: self.name.clone(),
-        };
+        let request = WatchRequest { watcher: self.name.clone() };
         let opened = tokio::time::timeout(SILENCE_MAX, client.watch(request));
         let silent = |_| tonic::Status::deadline_exceeded("the control plane is silent");
         let mut stream = opened.await.map_err(silent)??.into_inner();
         let mut pending: Option<WatchResponse> = None;
         let mut carried = false;
         loop {
-            let next = tokio::time::timeout(SILENCE_MAX, stream.next())
-                .await
-                .map_err(silent)?;
+            let next = tokio::time::timeout(SILENCE_MAX, stream.next()).await.map_err(silent)?;
             let Some(part) = next.transpose()? else {
-                return if carried {
-                    Ok(())
-                } else {
-                    Err(tonic::Status::unavailable("closed"))
-                };
+                return if carried { Ok(()) } else { Err(tonic::Status::unavailable("closed")) };
             };
             carried = true;
             let mut step = match pending.take() {
@@ -117,11 +105,7 @@ impl Watcher {
                 Some(mut step) => {
                     step.upserts.extend(part.upserts);
                     step.removed_app_ids.extend(part.removed_app_ids);
-                    WatchResponse {
-                        revision: part.revision,
-                        more: part.more,
-                        ..step
-                    }
+                    WatchResponse { revision: part.revision, more: part.more, ..step }
                 }
             };
             if step.more {
@@ -165,12 +149,7 @@ impl Watcher {
 fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
     use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
     let mut options = std::fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }
@@ -195,17 +174,9 @@ fn read_last_known_good(path: &Path) -> Option<WatchResponse> {
 
 /// Applies one step. A record that does not convert keeps the last good one of that app.
 fn apply(records: &mut HashMap<String, AppRecord>, step: WatchResponse) {
-    let mut kept = if step.reset {
-        std::mem::take(records)
-    } else {
-        HashMap::new()
-    };
+    let mut kept = if step.reset { std::mem::take(records) } else { HashMap::new() };
     for record in step.upserts {
-        let id = record
-            .app
-            .as_ref()
-            .map(|app| app.app_id.clone())
-            .unwrap_or_default();
+        let id = record.app.as_ref().map(|app| app.app_id.clone()).unwrap_or_default();
         match App::try_from(&record) {
             Ok(_) => {
                 records.insert(id, record);
@@ -224,9 +195,7 @@ fn apply(records: &mut HashMap<String, AppRecord>, step: WatchResponse) {
 }
 
 fn index(revision: u64, records: &HashMap<String, AppRecord>) -> Apps {
-    let apps = records
-        .values()
-        .filter_map(|record| App::try_from(record).ok());
+    let apps = records.values().filter_map(|record| App::try_from(record).ok());
     let (apps, conflicts) = Apps::new(revision, apps.map(Arc::new));
     for conflict in conflicts {
         warn!(holder = %conflict.holder, refused = %conflict.refused, "two apps have one key");
@@ -270,15 +239,9 @@ mod tests {
     #[test]
     fn steps_apply_and_bad_records_keep_the_good() {
         let mut records = HashMap::new();
-        apply(
-            &mut records,
-            step(true, vec![record("a", "s"), record("b", "s")], &[]),
-        );
+        apply(&mut records, step(true, vec![record("a", "s"), record("b", "s")], &[]));
         assert_eq!(ids(&records), ["a", "b"]);
-        apply(
-            &mut records,
-            step(false, vec![record("a", ""), record("c", "s")], &["b"]),
-        );
+        apply(&mut records, step(false, vec![record("a", ""), record("c", "s")], &["b"]));
         assert_eq!(ids(&records), ["a", "c"]);
         assert_eq!(records["a"].current_secret, "s");
         apply(&mut records, step(true, vec![record("c", "")], &[]));

@@ -31,15 +31,10 @@ fn generate(out: &Path) {
         "carillon/internal/v1/dispatch.proto",
         "carillon/internal/v1/settings.proto",
     ] {
-        compiler
-            .open_file(file)
-            .expect("the .proto files are valid");
+        compiler.open_file(file).expect("the .proto files are valid");
     }
-    fs::write(
-        out.join("descriptors.bin"),
-        compiler.encode_file_descriptor_set(),
-    )
-    .expect("the folder is writable");
+    fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())
+        .expect("the folder is writable");
     let mut config = tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)
@@ -55,18 +50,11 @@ fn generate(out: &Path) {
             "#[derive(serde::Serialize, serde::Deserialize)] #[serde(default, deny_unknown_fields)]",
         );
     }
-    for output_only in [
-        "revision",
-        "create_time",
-        "update_time",
-        "previous_secret_valid",
-    ] {
+    for output_only in ["revision", "create_time", "update_time", "previous_secret_valid"] {
         config =
             config.field_attribute(format!(".carillon.v1.App.{output_only}"), "#[serde(skip)]");
     }
-    config
-        .compile_fds(compiler.file_descriptor_set())
-        .expect("code can be generated");
+    config.compile_fds(compiler.file_descriptor_set()).expect("code can be generated");
     for unused in ["google.rpc.rs", "google.protobuf.rs"] {
         let _ = fs::remove_file(out.join(unused));
     }
@@ -89,8 +77,5 @@ fn generated_code_is_current() {
             drifted.push(kept);
         }
     }
-    assert!(
-        drifted.is_empty(),
-        "these had drifted and are fresh now, commit them: {drifted:?}"
-    );
+    assert!(drifted.is_empty(), "these had drifted and are fresh now, commit them: {drifted:?}");
 }

@@ -19,12 +19,7 @@ use tonic::{Request, metadata::MetadataValue};
 #[derive(Args, Debug)]
 pub(crate) struct Apps {
     /// The operations listener of a control plane
-    #[arg(
-        long,
-        default_value = "http://127.0.0.1:9601",
-        value_name = "URL",
-        global = true
-    )]
+    #[arg(long, default_value = "http://127.0.0.1:9601", value_name = "URL", global = true)]
     admin: String,
     /// The admin token; absent: the one that the all-in-one keeps under --data
     #[arg(long, value_name = "TOKEN", global = true)]
@@ -79,81 +74,43 @@ impl Apps {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let mut client = AppServiceClient::new(link::remote(&self.admin)?);
         let authorize = Authorize::new(self.token()?)?;
-        match self.command {
-            Command::List => list(&mut client, &authorize).await?,
+        let (app, secret) = match self.command {
+            Command::List => return list(&mut client, &authorize).await,
+            Command::Watch => return watch(&mut client, &authorize).await,
+            Command::Delete { app_id } => {
+                let request = DeleteAppRequest { app_id, ..DeleteAppRequest::default() };
+                client.delete_app(authorize.request(request)).await?;
+                return Ok(());
+            }
             Command::Get { app_id } => {
                 let request = authorize.request(GetAppRequest { app_id });
-                show(
-                    client.get_app(request).await?.into_inner().app.as_ref(),
-                    None,
-                );
+                (client.get_app(request).await?.into_inner().app, None)
             }
-            Command::Create {
-                app_id,
-                key,
-                secret,
-                settings,
-            } => {
+            Command::Create { app_id, key, secret, settings } => {
                 let mut app = parse(&settings, &app_id)?;
                 app.key = key.unwrap_or(app.key);
-                let request = authorize.request(CreateAppRequest {
-                    app: Some(app),
-                    secret,
-                });
+                let request = authorize.request(CreateAppRequest { app: Some(app), secret });
                 let created = client.create_app(request).await?.into_inner();
-                show(created.app.as_ref(), Some(&created.secret));
+                (created.app, Some(created.secret))
             }
-            Command::Update {
-                app_id,
-                settings,
-                mask,
-                revision,
-            } => {
-                let app = App {
-                    revision,
-                    ..parse(&settings, &app_id)?
-                };
+            Command::Update { app_id, settings, mask, revision } => {
+                let app = App { revision, ..parse(&settings, &app_id)? };
                 let update_mask = Some(prost_types::FieldMask { paths: mask });
-                let request = authorize.request(UpdateAppRequest {
-                    app: Some(app),
-                    update_mask,
-                });
-                show(
-                    client.update_app(request).await?.into_inner().app.as_ref(),
-                    None,
-                );
-            }
-            Command::Delete { app_id } => {
-                let request = DeleteAppRequest {
-                    app_id,
-                    ..DeleteAppRequest::default()
-                };
-                client.delete_app(authorize.request(request)).await?;
+                let request = authorize.request(UpdateAppRequest { app: Some(app), update_mask });
+                (client.update_app(request).await?.into_inner().app, None)
             }
             Command::RotateSecret { app_id } => {
-                let request = RotateAppSecretRequest {
-                    app_id,
-                    ..Default::default()
-                };
-                let rotated = client
-                    .rotate_app_secret(authorize.request(request))
-                    .await?
-                    .into_inner();
-                show(rotated.app.as_ref(), Some(&rotated.secret));
+                let request = RotateAppSecretRequest { app_id, ..Default::default() };
+                let request = authorize.request(request);
+                let rotated = client.rotate_app_secret(request).await?.into_inner();
+                (rotated.app, Some(rotated.secret))
             }
             Command::RetireSecret { app_id } => {
-                let request = RetireAppSecretRequest {
-                    app_id,
-                    ..Default::default()
-                };
-                let retired = client
-                    .retire_app_secret(authorize.request(request))
-                    .await?
-                    .into_inner();
-                show(retired.app.as_ref(), None);
+                let request = authorize.request(RetireAppSecretRequest { app_id, revision: 0 });
+                (client.retire_app_secret(request).await?.into_inner().app, None)
             }
-            Command::Watch => watch(&mut client, &authorize).await?,
-        }
+        };
+        show(app.as_ref(), secret.as_deref());
         Ok(())
     }
 
@@ -171,14 +128,8 @@ impl Apps {
 async fn list(client: &mut AppServiceClient<Link>, authorize: &Authorize) -> anyhow::Result<()> {
     let mut page_token = String::new();
     loop {
-        let request = ListAppsRequest {
-            page_size: 1_000,
-            page_token,
-        };
-        let page = client
-            .list_apps(authorize.request(request))
-            .await?
-            .into_inner();
+        let request = ListAppsRequest { page_size: 1_000, page_token };
+        let page = client.list_apps(authorize.request(request)).await?.into_inner();
         for app in &page.apps {
             show(Some(app), None);
         }
@@ -206,10 +157,7 @@ async fn watch(client: &mut AppServiceClient<Link>, authorize: &Authorize) -> an
 /// Settings from the command line; the id is given apart.
 fn parse(settings: &str, app_id: &str) -> anyhow::Result<App> {
     let app: App = serde_json::from_str(settings).context("the settings are no JSON of an app")?;
-    Ok(App {
-        app_id: app_id.to_owned(),
-        ..app
-    })
+    Ok(App { app_id: app_id.to_owned(), ..app })
 }
 
 #[allow(clippy::print_stdout, reason = "this is the command's answer")]
@@ -220,10 +168,7 @@ fn show(app: Option<&App>, secret: Option<&str>) {
     };
     shown.retain(|_, value| !is_unset(value));
     shown.insert("revision".into(), json!(app.revision));
-    shown.insert(
-        "previous_secret_valid".into(),
-        json!(app.previous_secret_valid),
-    );
+    shown.insert("previous_secret_valid".into(), json!(app.previous_secret_valid));
     if let Some(secret) = secret {
         shown.insert("secret".into(), json!(secret));
     }
@@ -248,18 +193,12 @@ struct Authorize(MetadataValue<tonic::metadata::Ascii>);
 
 impl Authorize {
     fn new(token: String) -> anyhow::Result<Self> {
-        Ok(Self(
-            format!("Bearer {token}")
-                .parse()
-                .context("the admin token has odd characters")?,
-        ))
+        Ok(Self(format!("Bearer {token}").parse().context("the admin token has odd characters")?))
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        request
-            .metadata_mut()
-            .insert("authorization", self.0.clone());
+        request.metadata_mut().insert("authorization", self.0.clone());
         request
     }
 }

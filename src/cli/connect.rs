@@ -27,10 +27,7 @@ pub(crate) async fn connect(
     ca_certificate: Option<&Path>,
 ) -> anyhow::Result<(Box<dyn Bytes>, String)> {
     let uri: hyper::Uri = url.parse().with_context(|| format!("{url:?} is no URL"))?;
-    let host = uri
-        .host()
-        .with_context(|| format!("{url:?} names no host"))?
-        .to_owned();
+    let host = uri.host().with_context(|| format!("{url:?} names no host"))?.to_owned();
     let encrypted = match uri.scheme_str() {
         Some("http" | "ws") => false,
         Some("https" | "wss") => true,
@@ -55,8 +52,6 @@ pub(crate) async fn connect(
         .with_root_certificates(roots)
         .with_no_client_auth();
     let name = ServerName::try_from(host)?;
-    let tls = TlsConnector::from(Arc::new(config))
-        .connect(name, tcp)
-        .await?;
+    let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
     Ok((Box::new(tls), authority))
 }

@@ -23,16 +23,8 @@ pub(crate) struct Sign {
 impl Sign {
     #[allow(clippy::print_stdout, reason = "this is the command's answer")]
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let call = (
-            &*self.method.to_uppercase(),
-            &*self.path,
-            self.body.as_bytes(),
-        );
-        println!(
-            "{}{}",
-            self.target.url,
-            signed_path(&self.target, call, super::unix_seconds())
-        );
+        let call = (&*self.method.to_uppercase(), &*self.path, self.body.as_bytes());
+        println!("{}{}", self.target.url, signed_path(&self.target, call, super::unix_seconds()));
         Ok(())
     }
 }
@@ -43,10 +35,7 @@ pub(crate) fn signed_path(
     (method, path, body): (&str, &str, &[u8]),
     now: u64,
 ) -> String {
-    let mut query = format!(
-        "auth_key={}&auth_timestamp={now}&auth_version=1.0",
-        target.key
-    );
+    let mut query = format!("auth_key={}&auth_timestamp={now}&auth_version=1.0", target.key);
     if !body.is_empty() {
         query.push_str("&body_md5=");
         query.push_str(&hex::encode(Md5::digest(body)));

@@ -30,11 +30,7 @@ pub(crate) struct Subscribe {
 }
 
 impl Subscribe {
-    #[allow(
-        clippy::print_stdout,
-        clippy::print_stderr,
-        reason = "this is the command's answer"
-    )]
+    #[allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's answer")]
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let ca = self.target.ca_certificate.as_deref();
         let (stream, authority) = connect(&self.target.url, ca).await?;
@@ -42,9 +38,7 @@ impl Subscribe {
         let version = env!("CARGO_PKG_VERSION");
         let url =
             format!("ws://{authority}/app/{key}?protocol=7&client=carillon&version={version}");
-        let (mut socket, _) = client_async(url, stream)
-            .await
-            .context("no WebSocket there")?;
+        let (mut socket, _) = client_async(url, stream).await.context("no WebSocket there")?;
         let mut pings = tokio::time::interval(PING_EVERY);
         let mut printed = 0;
         loop {
@@ -74,16 +68,11 @@ impl Subscribe {
                     }
                 }
                 "pusher_internal:subscription_succeeded" => {
-                    eprintln!(
-                        "subscribed to {}",
-                        frame["channel"].as_str().unwrap_or_default()
-                    );
+                    eprintln!("subscribed to {}", frame["channel"].as_str().unwrap_or_default());
                 }
                 "pusher:pong" => {}
                 "pusher:ping" => {
-                    socket
-                        .send(Message::text(r#"{"event":"pusher:pong","data":{}}"#))
-                        .await?;
+                    socket.send(Message::text(r#"{"event":"pusher:pong","data":{}}"#)).await?;
                 }
                 "pusher:error" | "pusher:subscription_error" => eprintln!("{text}"),
                 _ => {
@@ -101,9 +90,7 @@ impl Subscribe {
     fn subscribe(&self, channel: &str, established: &Value) -> anyhow::Result<Value> {
         let data = established["data"].as_str().unwrap_or_default();
         let data: Value = serde_json::from_str(data)?;
-        let socket_id = data["socket_id"]
-            .as_str()
-            .context("no socket id in the greeting")?;
+        let socket_id = data["socket_id"].as_str().context("no socket id in the greeting")?;
         let mut subscribe = json!({ "channel": channel });
         if channel.starts_with("private-") {
             let secret = AppSecret::new(&self.target.secret);

@@ -19,12 +19,11 @@ import sys
 
 import grpc
 from google.protobuf import descriptor_pool, json_format, message_factory
-from google.protobuf.any_pb2 import Any
+from google.rpc import error_details_pb2  # noqa: F401  (makes the details' types known)
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
-
-STATUS_DETAILS = "grpc-status-details-bin"
+from grpc_status import rpc_status
 
 
 def say(**line):
@@ -76,10 +75,7 @@ class Server:
         method = self.pool.FindServiceByName(service).FindMethodByName(name)
         request_class = message_factory.GetMessageClass(method.input_type)
         answer_class = message_factory.GetMessageClass(method.output_type)
-        messages = [
-            json_format.ParseDict(paths_as_text(json.loads(text)), request_class(), descriptor_pool=self.pool)
-            for text in requests or ["{}"]
-        ]
+        messages = [self.from_json(text, request_class()) for text in requests or ["{}"]]
         shape = ("stream_" if method.client_streaming else "unary_") + (
             "stream" if method.server_streaming else "unary"
         )
@@ -92,6 +88,10 @@ class Server:
         answers = stub(given, metadata=metadata, timeout=deadline)
         return answers if method.server_streaming else [answers]
 
+    def from_json(self, text, message):
+        value = paths_as_text(json.loads(text))
+        return json_format.ParseDict(value, message, descriptor_pool=self.pool)
+
     def as_json(self, message):
         return json_format.MessageToDict(
             message, preserving_proto_field_name=True, descriptor_pool=self.pool
@@ -99,37 +99,9 @@ class Server:
 
 
 def details(error):
-    """The google.rpc details of a status, as far as their types are known to this client."""
-    from google.protobuf import any_pb2, struct_pb2, timestamp_pb2  # noqa: F401  (registers them)
-
-    for name, value in error.trailing_metadata() or ():
-        if name == STATUS_DETAILS:
-            yield from (unpack(any_message) for any_message in status_details(value))
-
-
-def status_details(value):
-    """google.rpc.Status is {1: code, 2: message, 3: repeated Any}; read without its .proto."""
-    from google.protobuf import descriptor_pb2
-
-    file = descriptor_pb2.FileDescriptorProto(
-        name="status.proto", package="rpc", syntax="proto3", dependency=["google/protobuf/any.proto"]
-    )
-    message = file.message_type.add(name="Status")
-    message.field.add(name="details", number=3, type=11, label=3, type_name=".google.protobuf.Any")
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(Any.DESCRIPTOR.file.serialized_pb)
-    pool.Add(file)
-    status = message_factory.GetMessageClass(pool.FindMessageTypeByName("rpc.Status"))
-    return status.FromString(value).details
-
-
-def unpack(any_message):
-    """Type and raw bytes: enough for a test to look for a field's name or a reason."""
-    return {"type": any_message.type_url.rpartition("/")[2], "text": printable(any_message.value)}
-
-
-def printable(value):
-    return "".join(character if character.isprintable() else " " for character in value.decode(errors="replace"))
+    """The google.rpc details of a status."""
+    status = rpc_status.from_call(error)
+    return [json_format.MessageToDict(detail) for detail in status.details] if status else []
 
 
 def run(options):
@@ -163,7 +135,7 @@ def main():
     try:
         run(options)
     except grpc.RpcError as error:
-        say(type="error", code=error.code().name, message=error.details(), details=list(details(error)))
+        say(type="error", code=error.code().name, message=error.details(), details=details(error))
         return 1
     return 0
 

@@ -18,14 +18,10 @@ impl AdminTokens {
 
 /// Demands `authorization: Bearer <token>`. The time taken tells nothing about the tokens.
 pub fn authorize(metadata: &MetadataMap, tokens: &AdminTokens) -> Result<(), Rejection> {
-    let value = metadata
-        .get("authorization")
-        .map_or(&b""[..], |value| value.as_bytes());
+    let value = metadata.get("authorization").map_or(&b""[..], |value| value.as_bytes());
     let (scheme, given) = value.split_at(value.len().min(b"Bearer ".len()));
     let given = fingerprint(given);
-    let known = tokens.0.iter().fold(false, |known, token| {
-        known | constant_time_eq(token, &given)
-    });
+    let known = tokens.0.iter().fold(false, |known, token| known | constant_time_eq(token, &given));
     if known && scheme.eq_ignore_ascii_case(b"Bearer ") {
         return Ok(());
     }
@@ -34,10 +30,7 @@ pub fn authorize(metadata: &MetadataMap, tokens: &AdminTokens) -> Result<(), Rej
 }
 
 fn fingerprint(token: &[u8]) -> [u8; 32] {
-    digest(&SHA256, token)
-        .as_ref()
-        .try_into()
-        .expect("SHA-256 has 32 bytes")
+    digest(&SHA256, token).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 impl std::fmt::Debug for AdminTokens {

@@ -45,10 +45,7 @@ impl AppsAdministration {
     fn admit<T>(&self, request: Request<T>) -> Result<(String, T), Status> {
         authorize(request.metadata(), &self.tokens).map_err(refused)?;
         let peer = request.extensions().get::<Peer>();
-        let peer = peer.map_or_else(
-            || "this process".to_owned(),
-            |peer| peer.address.to_string(),
-        );
+        let peer = peer.map_or_else(|| "this process".to_owned(), |peer| peer.address.to_string());
         Ok((peer, request.into_inner()))
     }
 
@@ -72,23 +69,15 @@ impl AppsAdministration {
         };
         let decoded = TOKEN.decode(&request.page_token).ok();
         let Some(after) = decoded.and_then(|bytes| String::from_utf8(bytes).ok()) else {
-            return refuse(
-                "page_token",
-                "page_token is not one that was given out".into(),
-            );
+            return refuse("page_token", "page_token is not one that was given out".into());
         };
         let mut records = self.current.look(|world| world.page(&after, size + 1))?;
         let more = records.len() > size;
         records.truncate(size);
         let apps: Vec<_> = records.iter().map(|record| public(record)).collect();
         let last = apps.last().filter(|_| more);
-        let next_page_token = last
-            .map(|app| TOKEN.encode(&app.app_id))
-            .unwrap_or_default();
-        Ok(ListAppsResponse {
-            apps,
-            next_page_token,
-        })
+        let next_page_token = last.map(|app| TOKEN.encode(&app.app_id)).unwrap_or_default();
+        Ok(ListAppsResponse { apps, next_page_token })
     }
 
     async fn rotate(&self, request: &RotateAppSecretRequest) -> Result<Changed, Rejection> {
@@ -103,9 +92,7 @@ impl AppsAdministration {
             app_mut(record).previous_secret_valid = true;
             Ok(())
         };
-        self.writer
-            .change(&request.app_id, request.revision, rotate)
-            .await
+        self.writer.change(&request.app_id, request.revision, rotate).await
     }
 }
 
@@ -125,17 +112,9 @@ impl AppService for AppsAdministration {
         };
         let created = self.writer.create(record).await.map_err(refused)?;
         let app = public(&created);
-        info!(
-            peer,
-            app_id = app.app_id,
-            revision = app.revision,
-            "audit: app created"
-        );
+        info!(peer, app_id = app.app_id, revision = app.revision, "audit: app created");
         let secret = created.current_secret;
-        Ok(Response::new(CreateAppResponse {
-            app: Some(app),
-            secret,
-        }))
+        Ok(Response::new(CreateAppResponse { app: Some(app), secret }))
     }
 
     async fn get_app(
@@ -168,10 +147,7 @@ impl AppService for AppsAdministration {
             *app = update_mask::apply(&paths, app, &wanted)?;
             Ok(())
         };
-        let changed = self
-            .writer
-            .change(&wanted.app_id, wanted.revision, update)
-            .await;
+        let changed = self.writer.change(&wanted.app_id, wanted.revision, update).await;
         let app = audited(&peer, "audit: app updated", &changed.map_err(refused)?);
         Ok(Response::new(UpdateAppResponse { app: Some(app) }))
     }
@@ -181,26 +157,14 @@ impl AppService for AppsAdministration {
         request: Request<DeleteAppRequest>,
     ) -> Result<Response<DeleteAppResponse>, Status> {
         let (peer, request) = self.admit(request)?;
-        let DeleteAppRequest {
-            app_id,
-            revision,
-            allow_missing,
-        } = request;
-        match self
-            .writer
-            .delete(&app_id, revision)
-            .await
-            .map_err(refused)?
-        {
+        let DeleteAppRequest { app_id, revision, allow_missing } = request;
+        check_id(&app_id).map_err(refused)?;
+        match self.writer.delete(&app_id, revision).await.map_err(refused)? {
             Some(revision) => info!(peer, app_id, revision, "audit: app deleted"),
             None if allow_missing => {}
             None => {
                 let message = format!("there is no app {app_id:?}");
-                return Err(refused(Rejection::field(
-                    Reason::AppNotFound,
-                    "app_id",
-                    message,
-                )));
+                return Err(refused(Rejection::field(Reason::AppNotFound, "app_id", message)));
             }
         }
         Ok(Response::new(DeleteAppResponse {}))
@@ -214,10 +178,7 @@ impl AppService for AppsAdministration {
         let changed = self.rotate(&request).await.map_err(refused)?;
         let app = audited(&peer, "audit: secret rotated", &changed);
         let secret = changed.after.current_secret;
-        Ok(Response::new(RotateAppSecretResponse {
-            app: Some(app),
-            secret,
-        }))
+        Ok(Response::new(RotateAppSecretResponse { app: Some(app), secret }))
     }
 
     async fn retire_app_secret(
@@ -231,10 +192,7 @@ impl AppService for AppsAdministration {
             app_mut(record).previous_secret_valid = false;
             Ok(())
         };
-        let changed = self
-            .writer
-            .change(&request.app_id, request.revision, retire)
-            .await;
+        let changed = self.writer.change(&request.app_id, request.revision, retire).await;
         let app = audited(&peer, "audit: secret retired", &changed.map_err(refused)?);
         Ok(Response::new(RetireAppSecretResponse { app: Some(app) }))
     }
@@ -271,18 +229,10 @@ fn changes(cursor: Cursor) -> BoxStream<'static, Result<WatchAppsResponse, Statu
 
 fn told(step: &Step) -> impl Iterator<Item = WatchAppsResponse> {
     use watch_apps_response::Change;
-    let upserts = step
-        .upserts
-        .iter()
-        .map(|record| Change::App(public(record)));
+    let upserts = step.upserts.iter().map(|record| Change::App(public(record)));
     let removed = step.removed.iter().cloned().map(Change::DeletedAppId);
     let end = step.reset.then_some(Change::SnapshotEnd(SnapshotEnd {}));
-    upserts
-        .chain(removed)
-        .chain(end)
-        .map(|change| WatchAppsResponse {
-            change: Some(change),
-        })
+    upserts.chain(removed).chain(end).map(|change| WatchAppsResponse { change: Some(change) })
 }
 
 /// One line per change: who, what, which app, from where to where; never a secret.
@@ -290,14 +240,7 @@ fn audited(peer: &str, what: &'static str, changed: &Changed) -> App {
     let (before, after) = (public(&changed.before), public(&changed.after));
     let paths = update_mask::changed_paths(&before, &after).join(" ");
     let (from, to) = (before.revision, after.revision);
-    info!(
-        peer,
-        app_id = after.app_id,
-        revision = to,
-        from,
-        paths,
-        "{what}"
-    );
+    info!(peer, app_id = after.app_id, revision = to, from, paths, "{what}");
     after
 }
 
@@ -320,11 +263,7 @@ fn required(app: Option<App>) -> Result<App, Rejection> {
 
 /// What was given, or as many random bytes in hex.
 fn or_made<const BYTES: usize>(given: &str) -> String {
-    if given.is_empty() {
-        random::hex::<BYTES>()
-    } else {
-        given.to_owned()
-    }
+    if given.is_empty() { random::hex::<BYTES>() } else { given.to_owned() }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is made for map_err")]

@@ -31,16 +31,8 @@ const WEBHOOK_EVENTS: [&str; 7] = [
 /// Refuses what the comments in apps.proto refuse and `proto::convert` does not look at.
 pub(super) fn check(app: &App) -> Result<(), Rejection> {
     at_most("webhooks", app.webhooks.len(), WEBHOOKS_MAX)?;
-    at_most(
-        "channel_delta_compression",
-        app.channel_delta_compression.len(),
-        PATTERNS_MAX,
-    )?;
-    at_most(
-        "channel_namespaces",
-        app.channel_namespaces.len(),
-        NAMESPACES_MAX,
-    )?;
+    at_most("channel_delta_compression", app.channel_delta_compression.len(), PATTERNS_MAX)?;
+    at_most("channel_namespaces", app.channel_namespaces.len(), NAMESPACES_MAX)?;
     app.limits.as_ref().map_or(Ok(()), limits)?;
     for (place, one) in app.webhooks.iter().enumerate() {
         webhook(&format!("webhooks[{place}]"), one)?;
@@ -59,10 +51,9 @@ fn limits(limits: &AppLimits) -> Result<(), Rejection> {
     let Some(rate) = &limits.message_rate_limit else {
         return Ok(());
     };
-    for (name, value) in [
-        ("attempts_max", rate.attempts_max),
-        ("window_seconds", rate.window_seconds),
-    ] {
+    for (name, value) in
+        [("attempts_max", rate.attempts_max), ("window_seconds", rate.window_seconds)]
+    {
         if value == Some(0) {
             let field = format!("limits.message_rate_limit.{name}");
             return refuse(&field, format!("{field} is 0, it must be at least 1"));
@@ -96,19 +87,11 @@ fn webhook(path: &str, webhook: &AppWebhook) -> Result<(), Rejection> {
     for (name, value) in &webhook.headers {
         let field = format!("{path}.headers");
         if HeaderName::try_from(name).is_err() || HeaderValue::try_from(value).is_err() {
-            return refuse(
-                &field,
-                format!("{field} has {name:?}, which is no HTTP header"),
-            );
+            return refuse(&field, format!("{field} has {name:?}, which is no HTTP header"));
         }
     }
-    let expression = webhook
-        .filter
-        .as_ref()
-        .map_or("", |filter| &filter.channel_pattern);
-    let compiled = RegexBuilder::new(expression)
-        .size_limit(EXPRESSION_BYTES_MAX)
-        .build();
+    let expression = webhook.filter.as_ref().map_or("", |filter| &filter.channel_pattern);
+    let compiled = RegexBuilder::new(expression).size_limit(EXPRESSION_BYTES_MAX).build();
     compiled.map(|_| ()).or_else(|error| {
         let field = format!("{path}.filter.channel_pattern");
         refuse(&field, format!("{field} does not compile: {error}"))
@@ -125,17 +108,11 @@ fn channel_deltas(patterns: &BTreeMap<String, ChannelDelta>) -> Result<(), Rejec
             return refuse(FIELD, message);
         }
         if pattern.matches('*').count() > 1 {
-            return refuse(
-                FIELD,
-                format!("{FIELD}: {pattern:?} has more than one wildcard"),
-            );
+            return refuse(FIELD, format!("{FIELD}: {pattern:?} has more than one wildcard"));
         }
         if DeltaAlgorithm::try_from(delta.algorithm).is_err() {
             let algorithm = delta.algorithm;
-            return refuse(
-                FIELD,
-                format!("{FIELD}: {pattern:?} has no algorithm {algorithm}"),
-            );
+            return refuse(FIELD, format!("{FIELD}: {pattern:?} has no algorithm {algorithm}"));
         }
     }
     Ok(())
@@ -143,20 +120,13 @@ fn channel_deltas(patterns: &BTreeMap<String, ChannelDelta>) -> Result<(), Rejec
 
 fn at_most(field: &str, count: usize, most: usize) -> Result<(), Rejection> {
     if count > most {
-        return refuse(
-            field,
-            format!("{field} has {count} entries, the limit is {most}"),
-        );
+        return refuse(field, format!("{field} has {count} entries, the limit is {most}"));
     }
     Ok(())
 }
 
 fn refuse(field: &str, message: String) -> Result<(), Rejection> {
-    Err(Rejection::field(
-        Reason::InvalidInput,
-        field.to_owned(),
-        message,
-    ))
+    Err(Rejection::field(Reason::InvalidInput, field.to_owned(), message))
 }
 
 #[cfg(test)]
@@ -165,17 +135,11 @@ mod tests {
     use proto::v1::{ChannelNamespace, MessageRateLimit, WebhookFilter};
 
     fn webhook() -> AppWebhook {
-        AppWebhook {
-            url: "https://example.com/hook".into(),
-            ..AppWebhook::default()
-        }
+        AppWebhook { url: "https://example.com/hook".into(), ..AppWebhook::default() }
     }
 
     fn full() -> App {
-        let filter = WebhookFilter {
-            channel_pattern: "^a+$".into(),
-            ..WebhookFilter::default()
-        };
+        let filter = WebhookFilter { channel_pattern: "^a+$".into(), ..WebhookFilter::default() };
         let headers = [("X-Team".to_owned(), "a".to_owned())].into();
         let patterns = ["a", "a*", "*a", "a*b", "*"].map(str::to_owned);
         App {
@@ -211,38 +175,23 @@ mod tests {
         };
         refused("webhooks", |app| app.webhooks.push(webhook()));
         refused("webhooks[0]", |app| app.webhooks[0].url.clear());
-        refused("webhooks[0]", |app| {
-            app.webhooks[0].lambda_function = "f".into()
-        });
-        refused("webhooks[1].url", |app| {
-            app.webhooks[1].url = "ftp://example.com".into()
-        });
-        refused("webhooks[0].url", |app| {
-            app.webhooks[0].url = "/hook".into()
-        });
-        refused("webhooks[0].event_types", |app| {
-            app.webhooks[0].event_types.push("x".into())
-        });
+        refused("webhooks[0]", |app| app.webhooks[0].lambda_function = "f".into());
+        refused("webhooks[1].url", |app| app.webhooks[1].url = "ftp://example.com".into());
+        refused("webhooks[0].url", |app| app.webhooks[0].url = "/hook".into());
+        refused("webhooks[0].event_types", |app| app.webhooks[0].event_types.push("x".into()));
         refused("webhooks[0].headers", |app| {
             app.webhooks[0].headers.insert("a b".into(), String::new());
         });
         for expression in ["(", r"\w{1000}{1000}"] {
             let mut app = full();
             app.webhooks[2].filter.as_mut().unwrap().channel_pattern = expression.into();
-            assert_eq!(
-                check(&app).unwrap_err().field,
-                "webhooks[2].filter.channel_pattern"
-            );
+            assert_eq!(check(&app).unwrap_err().field, "webhooks[2].filter.channel_pattern");
         }
         refused("channel_delta_compression", |app| {
-            app.channel_delta_compression
-                .insert("a*b*".into(), ChannelDelta::default());
+            app.channel_delta_compression.insert("a*b*".into(), ChannelDelta::default());
         });
         refused("channel_delta_compression", |app| {
-            let delta = ChannelDelta {
-                algorithm: 9,
-                ..ChannelDelta::default()
-            };
+            let delta = ChannelDelta { algorithm: 9, ..ChannelDelta::default() };
             app.channel_delta_compression.insert("a".into(), delta);
         });
         refused("channel_delta_compression", |app| {
@@ -253,17 +202,9 @@ mod tests {
             app.channel_namespaces.push(ChannelNamespace::default());
         });
         refused("limits.message_rate_limit.window_seconds", |app| {
-            let rate = MessageRateLimit {
-                window_seconds: Some(0),
-                ..MessageRateLimit::default()
-            };
-            app.limits = Some(AppLimits {
-                message_rate_limit: Some(rate),
-                ..AppLimits::default()
-            });
+            let rate = MessageRateLimit { window_seconds: Some(0), ..MessageRateLimit::default() };
+            app.limits = Some(AppLimits { message_rate_limit: Some(rate), ..AppLimits::default() });
         });
-        refused("app", |app| {
-            app.webhooks[0].lambda_region = "x".repeat(300 << 10)
-        });
+        refused("app", |app| app.webhooks[0].lambda_region = "x".repeat(300 << 10));
     }
 }

@@ -110,10 +110,7 @@ impl Current {
         let mut state = self.state.lock().expect("no holder panics");
         let released = state.world.release(app_id);
         if released {
-            let outcome = Outcome {
-                changed: 1,
-                ..Outcome::default()
-            };
+            let outcome = Outcome { changed: 1, ..Outcome::default() };
             self.publish(&mut state, outcome, false);
         }
         released
@@ -122,11 +119,7 @@ impl Current {
     /// The apps from now on: first all of them, then what changes.
     pub(super) fn cursor(self: &Arc<Self>) -> Cursor {
         let moved = self.moved.subscribe();
-        Cursor {
-            current: Arc::clone(self),
-            moved,
-            position: None,
-        }
+        Cursor { current: Arc::clone(self), moved, position: None }
     }
 
     fn read<T>(&self, read: impl FnOnce(&World) -> T) -> T {
@@ -137,32 +130,20 @@ impl Current {
     fn publish(&self, state: &mut State, outcome: Outcome, first: bool) {
         self.complain(state, &outcome);
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        self.metrics
-            .bad_records
-            .set(gauge(state.world.bad_records()));
+        self.metrics.bad_records.set(gauge(state.world.bad_records()));
         if !state.loaded || (outcome.changed == 0 && !first) {
             return;
         }
         let (apps, conflicts) = state.world.apps();
         for conflict in &conflicts {
             if !state.conflicts.contains(conflict) {
-                let AppsConflict {
-                    key,
-                    holder,
-                    refused,
-                } = conflict;
+                let AppsConflict { key, holder, refused } = conflict;
                 warn!(key = key.as_str(), %holder, %refused, "two apps have one key");
             }
         }
         state.conflicts = conflicts;
-        info!(
-            revision = apps.revision(),
-            apps = apps.len(),
-            "settings in force"
-        );
-        self.metrics
-            .revision
-            .set(i64::try_from(apps.revision()).unwrap_or(i64::MAX));
+        info!(revision = apps.revision(), apps = apps.len(), "settings in force");
+        self.metrics.revision.set(i64::try_from(apps.revision()).unwrap_or(i64::MAX));
         self.metrics.apps.set(gauge(apps.len()));
         self.apps.send_replace(Some(Arc::new(apps)));
         self.moved.send_replace(());
@@ -176,10 +157,7 @@ impl Current {
             return;
         }
         self.metrics.guard_holds.inc();
-        let news = outcome
-            .held
-            .iter()
-            .any(|app_id| !state.held.contains(app_id));
+        let news = outcome.held.iter().any(|app_id| !state.held.contains(app_id));
         state.held.extend(outcome.held.iter().cloned());
         if news {
             let first = &outcome.held[..outcome.held.len().min(10)];
@@ -204,10 +182,7 @@ impl Cursor {
                 self.position = Some(step.position);
                 return step;
             }
-            self.moved
-                .changed()
-                .await
-                .expect("the cursor itself keeps the sender");
+            self.moved.changed().await.expect("the cursor itself keeps the sender");
         }
     }
 

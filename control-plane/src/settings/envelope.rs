@@ -58,18 +58,11 @@ impl Keyring {
             let content = std::fs::read(path)
                 .with_context(|| format!("encryption key {} cannot be read", path.display()))?;
             let key = key_bytes(&content).with_context(|| {
-                format!(
-                    "{} holds no key: it needs 32 bytes, raw, hex or base64",
-                    path.display()
-                )
+                format!("{} holds no key: it needs 32 bytes, raw, hex or base64", path.display())
             })?;
             Ok(Key::new(&key))
         };
-        files
-            .iter()
-            .map(read)
-            .collect::<anyhow::Result<_>>()
-            .map(Self)
+        files.iter().map(read).collect::<anyhow::Result<_>>().map(Self)
     }
 
     /// What encrypts a record of `app_id`; none without a key.
@@ -78,11 +71,7 @@ impl Keyring {
         let data_key = random::bytes::<32>();
         let sealed = seal(&first.key, &bound_to(app_id, DATA_KEY), &data_key);
         let data_key_text = format!("{}.{sealed}", first.id);
-        Some(Sealer {
-            app_id,
-            key: aes(&data_key),
-            data_key: data_key_text,
-        })
+        Some(Sealer { app_id, key: aes(&data_key), data_key: data_key_text })
     }
 
     /// What decrypts a record of `app_id` that has this `data_key`.
@@ -91,18 +80,13 @@ impl Keyring {
         app_id: &'a str,
         data_key: Option<&str>,
     ) -> Result<Opener<'a>, Unopened> {
-        let (id, sealed) = data_key
-            .ok_or(Unopened::NoDataKey)?
-            .split_once('.')
-            .ok_or(Unopened::Damaged)?;
+        let (id, sealed) =
+            data_key.ok_or(Unopened::NoDataKey)?.split_once('.').ok_or(Unopened::Damaged)?;
         let key = self.0.iter().find(|key| key.id == id);
         let key = key.ok_or_else(|| Unopened::UnknownKey(id.to_owned()))?;
         let opened = open(&key.key, &bound_to(app_id, DATA_KEY), sealed)?;
         let opened: [u8; 32] = opened.try_into().map_err(|_| Unopened::Damaged)?;
-        Ok(Opener {
-            app_id,
-            key: aes(&opened),
-        })
+        Ok(Opener { app_id, key: aes(&opened) })
     }
 }
 
@@ -123,10 +107,7 @@ impl Key {
     fn new(bytes: &[u8; 32]) -> Self {
         let fingerprint =
             digest::digest(&digest::SHA256, &[b"carillon key id", &bytes[..]].concat());
-        Self {
-            id: hex::encode(&fingerprint.as_ref()[..4]),
-            key: aes(bytes),
-        }
+        Self { id: hex::encode(&fingerprint.as_ref()[..4]), key: aes(bytes) }
     }
 }
 
@@ -135,9 +116,7 @@ fn key_bytes(content: &[u8]) -> Option<[u8; 32]> {
         return Some(raw);
     }
     let text = std::str::from_utf8(content).ok()?.trim();
-    let decoded = hex::decode(text)
-        .ok()
-        .or_else(|| BASE64.decode(text).ok())?;
+    let decoded = hex::decode(text).ok().or_else(|| BASE64.decode(text).ok())?;
     decoded.try_into().ok()
 }
 
@@ -165,14 +144,10 @@ fn seal(key: &LessSafeKey, bound_to: &str, content: &[u8]) -> String {
 
 fn open(key: &LessSafeKey, bound_to: &str, sealed: &str) -> Result<Vec<u8>, Unopened> {
     let mut sealed = BASE64.decode(sealed).map_err(|_| Unopened::Damaged)?;
-    let (nonce, content) = sealed
-        .split_at_mut_checked(NONCE_LEN)
-        .ok_or(Unopened::Damaged)?;
+    let (nonce, content) = sealed.split_at_mut_checked(NONCE_LEN).ok_or(Unopened::Damaged)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unopened::Damaged)?;
     let opened = key.open_in_place(nonce, Aad::from(bound_to.as_bytes()), content);
-    opened
-        .map(|opened| opened.to_vec())
-        .map_err(|_| Unopened::Damaged)
+    opened.map(|opened| opened.to_vec()).map_err(|_| Unopened::Damaged)
 }
 
 impl fmt::Display for Unopened {
@@ -189,9 +164,7 @@ impl std::error::Error for Unopened {}
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.0.iter().map(|key| &key.id))
-            .finish()
+        f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
     }
 }
 
@@ -215,10 +188,7 @@ mod tests {
         let rotated = keyring(&[2, 1]);
         let opener = rotated.opener("a", Some(&data_key)).unwrap();
         assert_eq!(opener.open("secret", &secret).unwrap(), "hush");
-        let unknown = keyring(&[2])
-            .opener("a", Some(&data_key))
-            .map(|_| ())
-            .unwrap_err();
+        let unknown = keyring(&[2]).opener("a", Some(&data_key)).map(|_| ()).unwrap_err();
         assert!(matches!(unknown, Unopened::UnknownKey(_)));
         assert!(sealed(&rotated, "a").0.starts_with(&keyring(&[2]).0[0].id));
     }
@@ -229,16 +199,9 @@ mod tests {
         let (data_key, secret) = sealed(&keyring, "a");
         assert!(keyring.opener("b", Some(&data_key)).is_err());
         let opener = keyring.opener("a", Some(&data_key)).unwrap();
-        assert_eq!(
-            opener.open("previous_secret", &secret),
-            Err(Unopened::Damaged)
-        );
+        assert_eq!(opener.open("previous_secret", &secret), Err(Unopened::Damaged));
         let other = if secret.starts_with('A') { "B" } else { "A" };
-        assert!(
-            opener
-                .open("secret", &format!("{other}{}", &secret[1..]))
-                .is_err()
-        );
+        assert!(opener.open("secret", &format!("{other}{}", &secret[1..])).is_err());
         assert_eq!(opener.open("secret", "AAAA"), Err(Unopened::Damaged));
     }
 
@@ -246,14 +209,8 @@ mod tests {
     fn keys_come_raw_or_as_text() {
         let key = [0x41; 32];
         assert_eq!(key_bytes(&key), Some(key));
-        assert_eq!(
-            key_bytes(format!("{}\n", hex::encode(key)).as_bytes()),
-            Some(key)
-        );
-        assert_eq!(
-            key_bytes(format!("{}\n", BASE64.encode(key)).as_bytes()),
-            Some(key)
-        );
+        assert_eq!(key_bytes(format!("{}\n", hex::encode(key)).as_bytes()), Some(key));
+        assert_eq!(key_bytes(format!("{}\n", BASE64.encode(key)).as_bytes()), Some(key));
         assert_eq!(key_bytes(b"too short"), None);
     }
 }

@@ -17,7 +17,7 @@ use etcd_client::{
 use futures_util::{StreamExt as _, stream};
 use tokio::{
     sync::OnceCell,
-    time::{Instant, Interval, MissedTickBehavior},
+    time::{Instant, Interval, MissedTickBehavior, timeout},
 };
 use tonic::Code;
 
@@ -36,8 +36,9 @@ const PAGE_BYTES_MAX: usize = 512 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// etcd ends connections that ping more often than every 5 s.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
-/// A member that is down fails its share of calls at once; another one may answer.
-const RETRIES: usize = 3;
+/// A member that is down fails its share of calls at once, and goes on to: with one of three down,
+/// this many retries leave one call in 6,000 without an answer.
+const RETRIES: usize = 7;
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 /// How often a watch is asked whether it is alive,
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
@@ -113,10 +114,7 @@ impl EtcdOptions {
 impl EtcdStore {
     /// Reads the files; connects when first used.
     pub fn new(options: EtcdOptions) -> anyhow::Result<Self> {
-        anyhow::ensure!(
-            !options.endpoints.is_empty(),
-            "etcd needs at least one endpoint"
-        );
+        anyhow::ensure!(!options.endpoints.is_empty(), "etcd needs at least one endpoint");
         let mut connect = ConnectOptions::new()
             .with_connect_timeout(CONNECT_TIMEOUT)
             .with_keep_alive(KEEP_ALIVE.0, KEEP_ALIVE.1)
@@ -143,24 +141,35 @@ impl EtcdStore {
         require_leader: bool,
     ) -> Result<&'a Client, Error> {
         let options = self.options.clone().with_require_leader(require_leader);
-        cell.get_or_try_init(|| Client::connect(&self.endpoints, Some(options)))
-            .await
+        cell.get_or_try_init(|| Client::connect(&self.endpoints, Some(options))).await
     }
 
-    /// One call within the deadline. It must do no harm to make it twice: it is tried again, on
-    /// another member where there is one, when a member is down or leaves half the time unused.
     async fn call<T, F>(&self, name: &'static str, call: impl Fn(KvClient) -> F) -> Result<T, Fault>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let call = &call;
+        let attempt = move || async move {
+            let client = self.client(&self.calls, false).await?;
+            call(client.kv_client().max_decoding_message_size(PAGE_BYTES_MAX)).await
+        };
+        self.within_deadline(name, attempt).await
+    }
+
+    /// It must do no harm to attempt this twice: it is tried again, on another member where there
+    /// is one, when a member is down or leaves half the time unused.
+    async fn within_deadline<T, F>(
+        &self,
+        name: &'static str,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, Error>>,
     {
         let attempts = async {
             let mut retries = 0;
             loop {
-                let attempt = async {
-                    let client = self.client(&self.calls, false).await?;
-                    call(client.kv_client().max_decoding_message_size(PAGE_BYTES_MAX)).await
-                };
-                match tokio::time::timeout(self.deadline / 2, attempt).await {
+                match timeout(self.deadline / 2, attempt()).await {
                     Ok(Ok(answer)) => return Ok(answer),
                     Ok(Err(error)) if retries == RETRIES || !is_unavailable(&error) => {
                         return Err(Fault::broken(name, error));
@@ -170,13 +179,8 @@ impl EtcdStore {
                 tokio::time::sleep(jittered(RETRY_PAUSE)).await;
             }
         };
-        let silent = |_| Fault::Silent {
-            call: name,
-            waited: self.deadline,
-        };
-        tokio::time::timeout(self.deadline, attempts)
-            .await
-            .map_err(silent)?
+        let silent = |_| Fault::Silent { call: name, waited: self.deadline };
+        timeout(self.deadline, attempts).await.map_err(silent)?
     }
 
     /// Applies `operation` where the key has the revision `expected`, else reads the key.
@@ -188,10 +192,7 @@ impl EtcdStore {
         operation: TxnOp,
     ) -> Result<TxnResponse, Fault> {
         let compare = Compare::mod_revision(key, CompareOp::Equal, signed(expected));
-        let txn = Txn::new()
-            .when([compare])
-            .and_then([operation])
-            .or_else([TxnOp::get(key, None)]);
+        let txn = Txn::new().when([compare]).and_then([operation]).or_else([TxnOp::get(key, None)]);
         self.call(name, |mut kv| {
             let txn = txn.clone();
             async move { kv.txn(txn).await }
@@ -219,9 +220,7 @@ impl Store for EtcdStore {
             });
             let mut page = page.await?;
             if listing.revision == 0 {
-                listing.revision = page
-                    .header()
-                    .map_or(0, |header| unsigned(header.revision()));
+                listing.revision = page.header().map_or(0, |header| unsigned(header.revision()));
             }
             let more = page.more();
             let entries = page.take_kvs().into_iter().filter_map(entry);
@@ -267,31 +266,17 @@ impl Store for EtcdStore {
     }
 
     async fn watch(&self, after: u64) -> Result<Changes, Fault> {
-        let options = WatchOptions::new()
-            .with_prefix()
-            .with_start_revision(signed(after + 1));
-        let open = async {
+        let options = WatchOptions::new().with_prefix().with_start_revision(signed(after + 1));
+        let options = &options;
+        let open = move || async move {
             let client = self.client(&self.watches, true).await?;
-            client.watch_client().watch(PREFIX, Some(options)).await
+            client.watch_client().watch(PREFIX, Some(options.clone())).await
         };
-        let silent = |_| Fault::Silent {
-            call: "watch",
-            waited: self.deadline,
-        };
-        let opened = tokio::time::timeout(self.deadline, open)
-            .await
-            .map_err(silent)?;
-        let (sender, responses) = opened
-            .map_err(|error| Fault::broken("watch", error))?
-            .split();
+        let opened = self.within_deadline("watch", open).await?;
+        let (sender, responses) = opened.split();
         let mut progress = tokio::time::interval(PROGRESS_EVERY);
         progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let following = Following {
-            sender,
-            responses,
-            progress,
-            heard: Instant::now(),
-        };
+        let following = Following { sender, responses, progress, heard: Instant::now() };
         Ok(stream::unfold(following, |mut following| async {
             Some((following.next().await, following))
         })
@@ -325,9 +310,7 @@ impl Following {
 /// nothing, for etcd before 3.4.31 may be ahead of its own events there.
 fn changes(response: &WatchResponse) -> Result<Vec<Change>, Fault> {
     if response.compact_revision() > 0 {
-        return Err(Fault::Compacted {
-            oldest: unsigned(response.compact_revision()),
-        });
+        return Err(Fault::Compacted { oldest: unsigned(response.compact_revision()) });
     }
     if response.canceled() {
         let reason = format!("etcd ended it: {}", response.cancel_reason());
@@ -339,10 +322,7 @@ fn changes(response: &WatchResponse) -> Result<Vec<Change>, Fault> {
             EventType::Put => entry(kv.clone()).map(Change::Put),
             EventType::Delete => {
                 let app_id = app_id_of(kv)?.to_owned();
-                Some(Change::Deleted {
-                    app_id,
-                    revision: unsigned(kv.mod_revision()),
-                })
+                Some(Change::Deleted { app_id, revision: unsigned(kv.mod_revision()) })
             }
         }
     };
@@ -353,20 +333,15 @@ fn written(answer: &TxnResponse) -> Written {
     if answer.succeeded() {
         return Written::At(revision_of(answer));
     }
-    let present = answer
-        .op_responses()
-        .into_iter()
-        .find_map(|response| match response {
-            TxnOpResponse::Get(mut get) => get.take_kvs().into_iter().find_map(entry),
-            TxnOpResponse::Put(_) | TxnOpResponse::Delete(_) | TxnOpResponse::Txn(_) => None,
-        });
+    let present = answer.op_responses().into_iter().find_map(|response| match response {
+        TxnOpResponse::Get(mut get) => get.take_kvs().into_iter().find_map(entry),
+        TxnOpResponse::Put(_) | TxnOpResponse::Delete(_) | TxnOpResponse::Txn(_) => None,
+    });
     Written::Refused(present)
 }
 
 fn revision_of(answer: &TxnResponse) -> u64 {
-    answer
-        .header()
-        .map_or(0, |header| unsigned(header.revision()))
+    answer.header().map_or(0, |header| unsigned(header.revision()))
 }
 
 fn is_unavailable(error: &Error) -> bool {
@@ -386,11 +361,7 @@ fn entry(kv: KeyValue) -> Option<Entry> {
     let app_id = app_id_of(&kv)?.to_owned();
     let revision = unsigned(kv.mod_revision());
     let (_, value) = kv.into_key_value();
-    Some(Entry {
-        app_id,
-        revision,
-        value: value.into(),
-    })
+    Some(Entry { app_id, revision, value: value.into() })
 }
 
 /// etcd counts from 1 and far below the sign.

@@ -59,16 +59,8 @@ impl FileStore {
             .context("the settings cannot be read")?
             .unwrap_or_else(|| Image::at(0));
         let moved = watch::channel(image.revision).0;
-        let state = Mutex::new(State {
-            image,
-            log: VecDeque::new(),
-        });
-        Ok(Self(Arc::new(Inner {
-            path,
-            state,
-            moved,
-            _lock: lock,
-        })))
+        let state = Mutex::new(State { image, log: VecDeque::new() });
+        Ok(Self(Arc::new(Inner { path, state, moved, _lock: lock })))
     }
 
     /// Runs to its end even where the caller goes away: file and memory must not part.
@@ -100,11 +92,7 @@ impl Inner {
         let (app_id, revision) = (app_id.to_owned(), image.revision);
         let change = match value {
             Some(value) => {
-                let entry = Entry {
-                    app_id,
-                    revision,
-                    value,
-                };
+                let entry = Entry { app_id, revision, value };
                 image.apps.insert(entry.app_id.clone(), Record::of(&entry)?);
                 Change::Put(entry)
             }
@@ -148,42 +136,33 @@ impl Store for FileStore {
 
     async fn put(&self, app_id: &str, value: Bytes, expected: u64) -> Result<Written, Fault> {
         let app_id = app_id.to_owned();
-        self.blocking(move |inner| inner.write(&app_id, Some(value), expected))
-            .await
+        self.blocking(move |inner| inner.write(&app_id, Some(value), expected)).await
     }
 
     async fn delete(&self, app_id: &str, expected: u64) -> Result<Written, Fault> {
         let app_id = app_id.to_owned();
-        self.blocking(move |inner| inner.write(&app_id, None, expected))
-            .await
+        self.blocking(move |inner| inner.write(&app_id, None, expected)).await
     }
 
     async fn watch(&self, after: u64) -> Result<Changes, Fault> {
         self.0.changes(after)?;
         let watching = (Arc::clone(&self.0), self.0.moved.subscribe(), after);
-        Ok(
-            stream::unfold(watching, |(inner, mut moved, after)| async move {
-                // Time that passes without a change only says that the store is alive.
-                let _ = tokio::time::timeout(ALIVE, moved.wait_for(|now| *now > after)).await;
-                let (batch, after) = match inner.changes(after) {
-                    Ok((batch, revision)) => (Ok(batch), revision),
-                    Err(fault) => (Err(fault), after),
-                };
-                Some((batch, (inner, moved, after)))
-            })
-            .boxed(),
-        )
+        Ok(stream::unfold(watching, |(inner, mut moved, after)| async move {
+            // Time that passes without a change only says that the store is alive.
+            let _ = tokio::time::timeout(ALIVE, moved.wait_for(|now| *now > after)).await;
+            let (batch, after) = match inner.changes(after) {
+                Ok((batch, revision)) => (Ok(batch), revision),
+                Err(fault) => (Err(fault), after),
+            };
+            Some((batch, (inner, moved, after)))
+        })
+        .boxed())
     }
 }
 
 async fn lock(path: &Path) -> anyhow::Result<File> {
     let mut options = OpenOptions::new();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path);
+    let file = options.write(true).create(true).truncate(false).mode(0o600).open(path);
     let file = file.with_context(|| format!("{} cannot be opened", path.display()))?;
     let mut waited = Duration::ZERO;
     loop {

@@ -31,13 +31,7 @@ impl Follower {
         current: Arc<Current>,
         relist_every: Duration,
     ) -> Self {
-        Self {
-            store,
-            current,
-            relist_every,
-            followed: None,
-            pause: PAUSE_MIN,
-        }
+        Self { store, current, relist_every, followed: None, pause: PAUSE_MIN }
     }
 
     pub(super) async fn run(mut self) {
@@ -64,10 +58,7 @@ impl Follower {
     async fn follow(&mut self, broken: &mut bool) -> Result<std::convert::Infallible, Fault> {
         let (since, listing) = list(&*self.store, &self.current, Duration::ZERO).await?;
         let replaced = listing.revision < since;
-        let after = self
-            .followed
-            .filter(|_| !replaced)
-            .unwrap_or(listing.revision);
+        let after = self.followed.filter(|_| !replaced).unwrap_or(listing.revision);
         self.load(since, &listing);
         let mut changes = self.store.watch(after).await?;
         self.followed = Some(after);

@@ -38,19 +38,12 @@ pub(super) struct Record {
 impl Image {
     /// No records, at this revision.
     pub(super) fn at(revision: u64) -> Self {
-        Self {
-            version: VERSION,
-            revision,
-            apps: BTreeMap::new(),
-        }
+        Self { version: VERSION, revision, apps: BTreeMap::new() }
     }
 
     /// What the file has; `None` where there is no file.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, Fault> {
-        let fault = |source| Fault::File {
-            path: path.to_owned(),
-            source,
-        };
+        let fault = |source| Fault::File { path: path.to_owned(), source };
         let content = match fs::read(path) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -58,10 +51,7 @@ impl Image {
         };
         let image: Self = serde_json::from_slice(&content).map_err(|error| fault(error.into()))?;
         if image.version != VERSION {
-            let message = format!(
-                "has version {}, this release knows {VERSION}",
-                image.version
-            );
+            let message = format!("has version {}, this release knows {VERSION}", image.version);
             return Err(fault(io::Error::new(io::ErrorKind::InvalidData, message)));
         }
         Ok(Some(image))
@@ -71,10 +61,7 @@ impl Image {
     pub(super) fn write(&self, path: &Path) -> Result<(), Fault> {
         let mut content = serde_json::to_vec_pretty(self).expect("every map has text keys");
         content.push(b'\n');
-        replace(path, &content).map_err(|source| Fault::File {
-            path: path.to_owned(),
-            source,
-        })
+        replace(path, &content).map_err(|source| Fault::File { path: path.to_owned(), source })
     }
 
     pub(super) fn entry(&self, app_id: &str) -> Option<Entry> {
@@ -82,15 +69,8 @@ impl Image {
     }
 
     pub(super) fn listing(&self) -> Listing {
-        let entries = self
-            .apps
-            .iter()
-            .map(|(id, record)| record.entry(id))
-            .collect();
-        Listing {
-            revision: self.revision,
-            entries,
-        }
+        let entries = self.apps.iter().map(|(id, record)| record.entry(id)).collect();
+        Listing { revision: self.revision, entries }
     }
 }
 
@@ -98,19 +78,12 @@ impl Record {
     pub(super) fn of(entry: &Entry) -> Result<Self, Fault> {
         let record = serde_json::from_slice(&entry.value);
         let record = record.map_err(|error| Fault::broken("read a record", error))?;
-        Ok(Self {
-            revision: entry.revision,
-            record,
-        })
+        Ok(Self { revision: entry.revision, record })
     }
 
     fn entry(&self, app_id: &str) -> Entry {
         let value = serde_json::to_vec(&self.record).expect("every map has text keys");
-        Entry {
-            app_id: app_id.to_owned(),
-            revision: self.revision,
-            value: value.into(),
-        }
+        Entry { app_id: app_id.to_owned(), revision: self.revision, value: value.into() }
     }
 }
 
@@ -123,20 +96,13 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&beside);
         return written;
     }
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn write_through(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.set_permissions(Permissions::from_mode(0o600))?;
     file.write_all(content)?;
     file.sync_all()
@@ -158,26 +124,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("apps.json");
         assert!(Image::read(&path).unwrap().is_none());
-        let entry = Entry {
-            app_id: "a".into(),
-            revision: 3,
-            value: r#"{"x":1}"#.into(),
-        };
+        let entry = Entry { app_id: "a".into(), revision: 3, value: r#"{"x":1}"#.into() };
         let mut image = Image::at(3);
         image.apps.insert("a".into(), Record::of(&entry).unwrap());
         image.write(&path).unwrap();
         let read = Image::read(&path).unwrap().unwrap();
-        assert_eq!(
-            read.listing(),
-            Listing {
-                revision: 3,
-                entries: vec![entry]
-            }
-        );
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(read.listing(), Listing { revision: 3, entries: vec![entry] });
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -187,12 +140,7 @@ mod tests {
         let path = folder.path().join("apps.json");
         for content in ["", "{", r#"{"version":2,"revision":1,"apps":{}}"#] {
             fs::write(&path, content).unwrap();
-            assert!(
-                Image::read(&path)
-                    .unwrap_err()
-                    .to_string()
-                    .contains("apps.json")
-            );
+            assert!(Image::read(&path).unwrap_err().to_string().contains("apps.json"));
         }
     }
 }

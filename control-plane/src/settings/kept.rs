@@ -62,11 +62,7 @@ fn write(path: &Path, current: &Current, keyring: &Keyring) -> Result<(), Fault>
         // An app kept from a store that was replaced has a number of that other store.
         let number = app.revision.min(revision).max(1);
         let value = stored::encode(&record, keyring);
-        let entry = Entry {
-            app_id: app.app_id.clone(),
-            revision: number,
-            value,
-        };
+        let entry = Entry { app_id: app.app_id.clone(), revision: number, value };
         image.apps.insert(entry.app_id.clone(), Record::of(&entry)?);
     }
     image.write(path)

@@ -41,20 +41,12 @@ impl Metrics {
 
     /// How long ago that was.
     pub(super) fn age(&self) -> Option<Duration> {
-        self.confirmed
-            .0
-            .lock()
-            .expect("no holder panics")
-            .map(|then| then.elapsed())
+        self.confirmed.0.lock().expect("no holder panics").map(|then| then.elapsed())
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
         let name = "settings_revision";
-        registry.register(
-            name,
-            "Revision of the settings in force",
-            self.revision.clone(),
-        );
+        registry.register(name, "Revision of the settings in force", self.revision.clone());
         let help = "Apps in force";
         registry.register("settings_apps", help, self.apps.clone());
         let help = "Records in the store that cannot be read; their last good ones are in force";

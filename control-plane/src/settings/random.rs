@@ -7,9 +7,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 /// Random bytes from the kernel.
 pub(super) fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .expect("the kernel has random bytes once it has booted");
+    SystemRandom::new().fill(&mut bytes).expect("the kernel has random bytes once it has booted");
     bytes
 }
 

@@ -56,10 +56,7 @@ fn messages(cursor: Cursor) -> impl Stream<Item = WatchResponse> {
                 Ok(step) => queue.extend(split(step)),
                 Err(_) => {
                     let revision = cursor.revision();
-                    queue.push_back(WatchResponse {
-                        revision,
-                        ..WatchResponse::default()
-                    });
+                    queue.push_back(WatchResponse { revision, ..WatchResponse::default() });
                 }
             }
         }
@@ -76,10 +73,7 @@ fn split(step: Step) -> Vec<WatchResponse> {
         more: true,
         ..WatchResponse::default()
     };
-    let mut messages = vec![WatchResponse {
-        removed_app_ids: step.removed,
-        ..message()
-    }];
+    let mut messages = vec![WatchResponse { removed_app_ids: step.removed, ..message() }];
     let mut bytes = 0;
     for record in step.upserts {
         let size = record.encoded_len();
@@ -93,10 +87,7 @@ fn split(step: Step) -> Vec<WatchResponse> {
         let last = messages.last_mut().expect("there is one from the start");
         last.upserts.push(AppRecord::clone(&record));
     }
-    messages
-        .last_mut()
-        .expect("there is one from the start")
-        .more = false;
+    messages.last_mut().expect("there is one from the start").more = false;
     messages
 }
 
@@ -105,10 +96,7 @@ mod tests {
     use super::*;
 
     fn check(apps: usize, secret_bytes: usize, expected: &[usize]) {
-        let record = AppRecord {
-            current_secret: "x".repeat(secret_bytes),
-            ..AppRecord::default()
-        };
+        let record = AppRecord { current_secret: "x".repeat(secret_bytes), ..AppRecord::default() };
         let step = Step {
             revision: 7,
             reset: true,
@@ -117,18 +105,11 @@ mod tests {
             ..Step::default()
         };
         let messages = split(step);
-        let sizes: Vec<_> = messages
-            .iter()
-            .map(|message| message.upserts.len())
-            .collect();
+        let sizes: Vec<_> = messages.iter().map(|message| message.upserts.len()).collect();
         assert_eq!(sizes, expected);
         let (last, others) = messages.split_last().unwrap();
         assert!(!last.more && others.iter().all(|message| message.more));
-        assert!(
-            messages
-                .iter()
-                .all(|message| message.reset && message.revision == 7)
-        );
+        assert!(messages.iter().all(|message| message.reset && message.revision == 7));
         assert_eq!(messages[0].removed_app_ids, ["gone"]);
     }
 

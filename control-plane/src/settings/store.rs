@@ -128,10 +128,7 @@ impl Fault {
         call: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Broken {
-            call,
-            source: source.into(),
-        }
+        Self::Broken { call, source: source.into() }
     }
 }
 
@@ -139,18 +136,11 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Silent { call, waited } => {
-                write!(
-                    f,
-                    "{call}: no answer from the store within {} ms",
-                    waited.as_millis()
-                )
+                write!(f, "{call}: no answer from the store within {} ms", waited.as_millis())
             }
             Self::Broken { call, source } => write!(f, "{call}: {source}"),
             Self::Compacted { oldest } => {
-                write!(
-                    f,
-                    "the store has forgotten the changes before revision {oldest}"
-                )
+                write!(f, "the store has forgotten the changes before revision {oldest}")
             }
             Self::File { path, source } => write!(f, "{}: {source}", path.display()),
         }
@@ -169,10 +159,7 @@ impl std::error::Error for Fault {
 
 impl From<Fault> for Rejection {
     fn from(fault: Fault) -> Self {
-        Self::new(
-            Reason::Unavailable,
-            format!("the settings store failed: {fault}"),
-        )
+        Self::new(Reason::Unavailable, format!("the settings store failed: {fault}"))
     }
 }
 

@@ -106,9 +106,7 @@ pub(super) fn encode(record: &AppRecord, keyring: &Keyring) -> Bytes {
     let app = record.app.as_ref().expect("a record has an app");
     let sealer = keyring.sealer(&app.app_id);
     let secret = |field, secret: &String| match &sealer {
-        Some(sealer) => Secret::Sealed {
-            sealed: Sealer::seal(sealer, field, secret),
-        },
+        Some(sealer) => Secret::Sealed { sealed: Sealer::seal(sealer, field, secret) },
         None => Secret::Clear(secret.clone()),
     };
     let previous = Some(&record.previous_secret).filter(|secret| !secret.is_empty());
@@ -121,9 +119,7 @@ pub(super) fn encode(record: &AppRecord, keyring: &Keyring) -> Bytes {
         created_ms: milliseconds(app.create_time.as_ref()),
         updated_ms: milliseconds(app.update_time.as_ref()),
     };
-    serde_json::to_vec(&stored)
-        .expect("every map has text keys")
-        .into()
+    serde_json::to_vec(&stored).expect("every map has text keys").into()
 }
 
 /// The settings of an app as JSON. Absent fields are left out, so that an older release can read
@@ -161,10 +157,7 @@ impl fmt::Display for BadRecord {
         match self {
             Self::Shape(error) => write!(f, "not the JSON of an app record: {error}"),
             Self::Version(version) => {
-                write!(
-                    f,
-                    "has version {version}; this release knows version {VERSION}"
-                )
+                write!(f, "has version {version}; this release knows version {VERSION}")
             }
             Self::OtherApp(id) => write!(f, "is the record of app {id:?}"),
             Self::Unopened(unopened) => unopened.fmt(f),
@@ -201,11 +194,7 @@ mod tests {
     }
 
     fn entry(value: impl Into<Bytes>) -> Entry {
-        Entry {
-            app_id: "a".into(),
-            revision: 7,
-            value: value.into(),
-        }
+        Entry { app_id: "a".into(), revision: 7, value: value.into() }
     }
 
     #[test]
@@ -227,10 +216,7 @@ mod tests {
     #[test]
     fn what_is_absent_is_not_written() {
         let value: Value = serde_json::from_slice(&encode(&record(), &Keyring::default())).unwrap();
-        assert_eq!(
-            value["app"]["limits"],
-            serde_json::json!({ "connections_max": 5 })
-        );
+        assert_eq!(value["app"]["limits"], serde_json::json!({ "connections_max": 5 }));
         assert!(value["app"].get("history").is_none());
     }
 
@@ -247,15 +233,9 @@ mod tests {
         check("{", "EOF");
         check(r#"{"version":2,"app":{},"secret":"s"}"#, "version 2");
         check(&with(r#"{"app_id":"b","key":"k"}"#, secret), r#""b""#);
-        check(
-            &with(r#"{"app_id":"a","key":"k","colour":1}"#, secret),
-            "colour",
-        );
+        check(&with(r#"{"app_id":"a","key":"k","colour":1}"#, secret), "colour");
         check(&with(r#"{"app_id":"a","key":""}"#, secret), "app key");
-        check(
-            &with(r#"{"app_id":"a","key":"k"}"#, r#""secret":{"sealed":"x"}"#),
-            "data_key",
-        );
+        check(&with(r#"{"app_id":"a","key":"k"}"#, r#""secret":{"sealed":"x"}"#), "data_key");
         let foreign = r#""data_key":"00000000.AAAA","secret":{"sealed":"x"}"#;
         check(&with(r#"{"app_id":"a","key":"k"}"#, foreign), "00000000");
     }

@@ -19,14 +19,8 @@ struct Fields(BTreeMap<String, Self>);
 static APP_FIELDS: LazyLock<Fields> = LazyLock::new(|| {
     let files =
         FileDescriptorSet::decode(proto::DESCRIPTORS).expect("the committed bytes are whole");
-    let file = files
-        .file
-        .iter()
-        .find(|file| file.name() == "carillon/v1/apps.proto");
-    Fields::of(
-        "App",
-        &file.expect("it is among the committed ones").message_type,
-    )
+    let file = files.file.iter().find(|file| file.name() == "carillon/v1/apps.proto");
+    Fields::of("App", &file.expect("it is among the committed ones").message_type)
 });
 
 impl Fields {
@@ -38,33 +32,20 @@ impl Fields {
             if field.label() == Label::Repeated {
                 return Self::default();
             }
-            Self::of(
-                field.type_name().trim_start_matches(".carillon.v1."),
-                messages,
-            )
+            Self::of(field.type_name().trim_start_matches(".carillon.v1."), messages)
         };
         let fields = message.field.iter();
-        Self(
-            fields
-                .map(|field| (field.name().to_owned(), below(field)))
-                .collect(),
-        )
+        Self(fields.map(|field| (field.name().to_owned(), below(field))).collect())
     }
 
     fn find(&self, path: &str) -> Option<&Self> {
-        path.split('.')
-            .try_fold(self, |fields, name| fields.0.get(name))
+        path.split('.').try_fold(self, |fields, name| fields.0.get(name))
     }
 
     fn paths(&self) -> Vec<String> {
         let below = |(name, fields): (&String, &Self)| {
-            let deeper = fields
-                .paths()
-                .into_iter()
-                .map(|path| format!("{name}.{path}"));
-            std::iter::once(name.clone())
-                .chain(deeper)
-                .collect::<Vec<_>>()
+            let deeper = fields.paths().into_iter().map(|path| format!("{name}.{path}"));
+            std::iter::once(name.clone()).chain(deeper).collect::<Vec<_>>()
         };
         self.0.iter().flat_map(below).collect()
     }
@@ -89,11 +70,7 @@ pub(super) fn apply(paths: &[String], present: &App, wanted: &App) -> Result<App
     }
     settings["app_id"] = present.app_id.clone().into();
     let merged: App = serde_json::from_value(settings).map_err(|error| {
-        Rejection::field(
-            Reason::InvalidInput,
-            "app",
-            format!("the app is not valid: {error}"),
-        )
+        Rejection::field(Reason::InvalidInput, "app", format!("the app is not valid: {error}"))
     })?;
     Ok(App {
         revision: present.revision,
@@ -109,9 +86,7 @@ pub(super) fn changed_paths(before: &App, after: &App) -> Vec<String> {
     let (before, after) = (stored::settings(before), stored::settings(after));
     let differs = |path: &String| {
         let pointer = format!("/{}", path.replace('.', "/"));
-        APP_FIELDS
-            .find(path)
-            .is_some_and(|fields| fields.0.is_empty())
+        APP_FIELDS.find(path).is_some_and(|fields| fields.0.is_empty())
             && before.pointer(&pointer) != after.pointer(&pointer)
     };
     APP_FIELDS.paths().into_iter().filter(differs).collect()
@@ -119,10 +94,7 @@ pub(super) fn changed_paths(before: &App, after: &App) -> Vec<String> {
 
 fn unknown(path: &str) -> Rejection {
     let paths = APP_FIELDS.paths();
-    let nearest = paths
-        .iter()
-        .min_by_key(|known| edits(path, known))
-        .expect("an app has fields");
+    let nearest = paths.iter().min_by_key(|known| edits(path, known)).expect("an app has fields");
     let message = format!("an app has no field {path:?}; did you mean {nearest}?");
     Rejection::field(Reason::InvalidInput, "update_mask", message)
 }
@@ -188,11 +160,7 @@ mod tests {
     use super::*;
 
     fn limits(connections_max: Option<u32>, batch_events_max: Option<u32>) -> Option<AppLimits> {
-        Some(AppLimits {
-            connections_max,
-            batch_events_max,
-            ..AppLimits::default()
-        })
+        Some(AppLimits { connections_max, batch_events_max, ..AppLimits::default() })
     }
 
     fn present() -> App {
@@ -214,33 +182,16 @@ mod tests {
 
     #[test]
     fn a_path_sets_its_field_only() {
-        let wanted = App {
-            limits: limits(Some(9), Some(9)),
-            ..App::default()
-        };
-        let expected = App {
-            limits: limits(Some(9), Some(2)),
-            ..present()
-        };
-        assert_eq!(
-            applied(&["limits.connections_max"], wanted.clone()),
-            expected
-        );
-        let expected = App {
-            limits: limits(Some(9), Some(9)),
-            ..present()
-        };
+        let wanted = App { limits: limits(Some(9), Some(9)), ..App::default() };
+        let expected = App { limits: limits(Some(9), Some(2)), ..present() };
+        assert_eq!(applied(&["limits.connections_max"], wanted.clone()), expected);
+        let expected = App { limits: limits(Some(9), Some(9)), ..present() };
         assert_eq!(applied(&["limits"], wanted), expected);
     }
 
     #[test]
     fn a_field_that_is_absent_gets_its_default() {
-        let paths = [
-            "enabled",
-            "limits.batch_events_max",
-            "history.enabled",
-            "allowed_origins",
-        ];
+        let paths = ["enabled", "limits.batch_events_max", "history.enabled", "allowed_origins"];
         let expected = App {
             enabled: None,
             limits: limits(Some(1), None),
@@ -248,18 +199,9 @@ mod tests {
             ..present()
         };
         assert_eq!(applied(&paths, App::default()), expected);
-        let rate = MessageRateLimit {
-            enabled: true,
-            ..MessageRateLimit::default()
-        };
-        let deep = AppLimits {
-            message_rate_limit: Some(rate),
-            ..AppLimits::default()
-        };
-        let with_rate = App {
-            limits: Some(deep),
-            ..present()
-        };
+        let rate = MessageRateLimit { enabled: true, ..MessageRateLimit::default() };
+        let deep = AppLimits { message_rate_limit: Some(rate), ..AppLimits::default() };
+        let with_rate = App { limits: Some(deep), ..present() };
         let path = "limits.message_rate_limit.enabled".to_owned();
         let after = apply(&[path], &with_rate, &App::default()).unwrap();
         let rate = after.limits.unwrap().message_rate_limit.unwrap();
@@ -286,15 +228,8 @@ mod tests {
 
     #[test]
     fn a_star_replaces_all_but_what_the_server_sets() {
-        let wanted = App {
-            app_id: "a".into(),
-            key: "new".into(),
-            ..App::default()
-        };
-        let expected = App {
-            revision: 7,
-            ..wanted.clone()
-        };
+        let wanted = App { app_id: "a".into(), key: "new".into(), ..App::default() };
+        let expected = App { revision: 7, ..wanted.clone() };
         assert_eq!(applied(&["*"], wanted.clone()), expected);
         assert_eq!(applied(&["revision", "app_id"], wanted), present());
     }
@@ -319,15 +254,8 @@ mod tests {
 
     #[test]
     fn changes_are_listed_by_path() {
-        let after = App {
-            limits: limits(Some(1), Some(3)),
-            enabled: None,
-            revision: 8,
-            ..present()
-        };
-        assert_eq!(
-            changed_paths(&present(), &after),
-            ["enabled", "limits.batch_events_max"]
-        );
+        let after =
+            App { limits: limits(Some(1), Some(3)), enabled: None, revision: 8, ..present() };
+        assert_eq!(changed_paths(&present(), &after), ["enabled", "limits.batch_events_max"]);
     }
 }

@@ -103,28 +103,19 @@ impl World {
 
     /// The app that has this key.
     pub(super) fn holder(&self, key: &str) -> Option<&str> {
-        let holder = self
-            .known
-            .iter()
-            .find(|(_, known)| known.app.key.as_str() == key);
+        let holder = self.known.iter().find(|(_, known)| known.app.key.as_str() == key);
         holder.map(|(id, _)| id.as_str())
     }
 
     /// The index that planes serve from.
     pub(super) fn apps(&self) -> (Apps, Vec<AppsConflict>) {
-        Apps::new(
-            self.revision,
-            self.known.values().map(|known| Arc::clone(&known.app)),
-        )
+        Apps::new(self.revision, self.known.values().map(|known| Arc::clone(&known.app)))
     }
 
     /// What has happened since `position`; everything, where that is unknown or forgotten.
     pub(super) fn step_since(&self, position: Option<u64>) -> Step {
-        let mut step = Step {
-            position: self.steps.end(),
-            revision: self.revision,
-            ..Step::default()
-        };
+        let mut step =
+            Step { position: self.steps.end(), revision: self.revision, ..Step::default() };
         match position.and_then(|position| self.steps.since(position)) {
             Some(ids) => {
                 for id in ids {
@@ -136,11 +127,7 @@ impl World {
             }
             None => {
                 step.reset = true;
-                step.upserts = self
-                    .known
-                    .values()
-                    .map(|known| Arc::clone(&known.record))
-                    .collect();
+                step.upserts = self.known.values().map(|known| Arc::clone(&known.record)).collect();
             }
         }
         step
@@ -158,17 +145,11 @@ impl World {
         for entry in &listing.entries {
             self.put(entry, &mut outcome);
         }
-        let listed: HashSet<&str> = listing
-            .entries
-            .iter()
-            .map(|entry| entry.app_id.as_str())
-            .collect();
+        let listed: HashSet<&str> =
+            listing.entries.iter().map(|entry| entry.app_id.as_str()).collect();
         let vanished =
             |revision: u64, id: &str| revision <= listing.revision && !listed.contains(id);
-        let gone = self
-            .known
-            .iter()
-            .filter(|(id, known)| vanished(known.revision, id));
+        let gone = self.known.iter().filter(|(id, known)| vanished(known.revision, id));
         let gone: Vec<String> = gone.map(|(id, _)| id.clone()).collect();
         if is_suspicious(gone.len(), self.known.len()) {
             outcome.held = gone;
@@ -177,8 +158,7 @@ impl World {
                 self.remove(&id, listing.revision, &mut outcome);
             }
         }
-        self.deleted
-            .retain(|_, revision| *revision > listing.revision);
+        self.deleted.retain(|_, revision| *revision > listing.revision);
         self.bad.retain(|id, revision| !vanished(*revision, id));
         self.revision = self.revision.max(listing.revision);
         outcome
@@ -226,10 +206,9 @@ impl World {
     fn removes(&self, change: &Change) -> bool {
         match change {
             Change::Put(_) => false,
-            Change::Deleted { app_id, revision } => self
-                .known
-                .get(app_id)
-                .is_some_and(|known| known.revision < *revision),
+            Change::Deleted { app_id, revision } => {
+                self.known.get(app_id).is_some_and(|known| known.revision < *revision)
+            }
         }
     }
 
@@ -268,11 +247,7 @@ impl World {
         if self.bad.get(app_id).is_some_and(|seen| *seen < revision) {
             self.bad.remove(app_id);
         }
-        if self
-            .known
-            .get(app_id)
-            .is_none_or(|known| known.revision > revision)
-        {
+        if self.known.get(app_id).is_none_or(|known| known.revision > revision) {
             return;
         }
         self.known.remove(app_id);

@@ -68,11 +68,7 @@ impl Writer {
     ) -> Result<Changed, Rejection> {
         let _turn = self.turn().await?;
         for _ in 0..ATTEMPTS {
-            let entry = self
-                .store
-                .get(app_id)
-                .await?
-                .ok_or_else(|| self.missing(app_id))?;
+            let entry = self.store.get(app_id).await?.ok_or_else(|| self.missing(app_id))?;
             check_revision(app_id, expected, entry.revision)?;
             let before = self.read(&entry)?;
             let mut after = before.clone();
@@ -105,10 +101,7 @@ impl Writer {
             check_revision(app_id, expected, entry.revision)?;
             let written = self.store.delete(app_id, entry.revision).await?;
             if let Written::At(revision) = written {
-                self.current.apply(&[Change::Deleted {
-                    app_id: app_id.to_owned(),
-                    revision,
-                }]);
+                self.current.apply(&[Change::Deleted { app_id: app_id.to_owned(), revision }]);
                 return Ok(Some(entry.revision));
             }
         }
@@ -117,14 +110,9 @@ impl Writer {
     }
 
     async fn turn(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, Rejection> {
-        tokio::time::timeout(TURN_PATIENCE, self.turn.lock())
-            .await
-            .map_err(|_| {
-                Rejection::new(
-                    Reason::Unavailable,
-                    "other changes of apps are waiting for the store",
-                )
-            })
+        tokio::time::timeout(TURN_PATIENCE, self.turn.lock()).await.map_err(|_| {
+            Rejection::new(Reason::Unavailable, "other changes of apps are waiting for the store")
+        })
     }
 
     /// What is accepted here loads everywhere.
@@ -132,9 +120,7 @@ impl Writer {
         let app = record.app.as_ref().expect("a record has an app");
         App::try_from(record)?;
         bounds::check(app)?;
-        let holder = self
-            .current
-            .look(|world| world.holder(&app.key).map(str::to_owned))?;
+        let holder = self.current.look(|world| world.holder(&app.key).map(str::to_owned))?;
         match holder {
             Some(holder) if holder != app.app_id => {
                 let message = format!("the key {} belongs to the app {holder}", app.key);
@@ -165,11 +151,7 @@ impl Writer {
         match self.store.put(app_id, value.clone(), expected).await? {
             Written::Refused(present) => Ok(Err(present)),
             Written::At(revision) => {
-                let entry = Entry {
-                    app_id: app_id.to_owned(),
-                    revision,
-                    value,
-                };
+                let entry = Entry { app_id: app_id.to_owned(), revision, value };
                 let written = self.read(&entry)?;
                 self.current.apply(&[Change::Put(entry)]);
                 Ok(Ok(written))
@@ -203,14 +185,8 @@ fn check_revision(app_id: &str, expected: u64, present: u64) -> Result<(), Rejec
 }
 
 /// The wall clock, in whole milliseconds: what a record keeps.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "records carry the time of day for people"
-)]
+#[allow(clippy::disallowed_methods, reason = "records carry the time of day for people")]
 fn now() -> Timestamp {
     let now = Timestamp::from(SystemTime::now());
-    Timestamp {
-        nanos: now.nanos / 1_000_000 * 1_000_000,
-        ..now
-    }
+    Timestamp { nanos: now.nanos / 1_000_000 * 1_000_000, ..now }
 }

@@ -4,10 +4,12 @@
 //! module.
 
 mod encode;
+mod escape;
 mod json;
 mod parse;
 
 pub use encode::{
-    connection_established, error, event, ping, pong, subscription_error, subscription_succeeded,
+    connection_established, error, event, event_into, ping, pong, subscription_error,
+    subscription_succeeded,
 };
 pub use parse::{BadFrame, Inbound, parse, payload_bytes};

@@ -33,16 +33,12 @@ impl Shard {
 
     pub(super) fn handle_text(&mut self, key: SocketKey, text: &str, now: Instant) {
         self.node.metrics.received.inc();
-        self.with_session(key, now, |session, effects| {
-            session.handle_text(text, now, effects)
-        });
+        self.with_session(key, now, |session, effects| session.handle_text(text, now, effects));
     }
 
     pub(super) fn handle_binary(&mut self, key: SocketKey, bytes: &[u8], now: Instant) {
         self.node.metrics.received.inc();
-        self.with_session(key, now, |session, effects| {
-            session.handle_binary(bytes, now, effects)
-        });
+        self.with_session(key, now, |session, effects| session.handle_binary(bytes, now, effects));
     }
 
     pub(super) fn handle_alive(&mut self, key: SocketKey, now: Instant) {
@@ -118,10 +114,7 @@ impl Shard {
         };
         match self.hub.subscribe(&app, channel, key, id) {
             Subscribed::Again => self.tell_subscribed(key, channel, now),
-            Subscribed::Joined {
-                channel,
-                subscriptions,
-            } => {
+            Subscribed::Joined { channel, subscriptions } => {
                 self.set_interest((&app, &channel), subscriptions, now);
                 self.tell_subscribed(key, &channel, now);
             }
@@ -160,9 +153,7 @@ impl Shard {
     }
 
     fn tell_subscribed(&mut self, key: SocketKey, channel: &ChannelName, now: Instant) {
-        self.with_session(key, now, |session, effects| {
-            session.handle_subscribed(channel, effects)
-        });
+        self.with_session(key, now, |session, effects| session.handle_subscribed(channel, effects));
     }
 
     fn unsubscribe(&mut self, key: SocketKey, channel: &ChannelName, now: Instant) {

@@ -131,9 +131,7 @@ pub(crate) fn compact(field: &'static str, text: &str) -> Result<String, Rejecti
             b'}' | b']' => depth -= 1,
             b'"' => {
                 place = end_of_string(bytes, place).ok_or_else(|| {
-                    refuse(format!(
-                        "{field} has an escape that is no Unicode character"
-                    ))
+                    refuse(format!("{field} has an escape that is no Unicode character"))
                 })?;
             }
             _ => {}

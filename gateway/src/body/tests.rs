@@ -1,3 +1,6 @@
+use proptest::prelude::*;
+use serde_json::Value;
+
 use super::*;
 
 fn parsed(body: &str) -> Event {
@@ -5,14 +8,8 @@ fn parsed(body: &str) -> Event {
 }
 
 fn refused(body: &str) -> (Reason, String, String) {
-    let Err(rejection) = event(body.as_bytes()) else {
-        panic!("accepted: {body}")
-    };
-    (
-        rejection.reason,
-        rejection.field.into_owned(),
-        rejection.message.into_owned(),
-    )
+    let Err(rejection) = event(body.as_bytes()) else { panic!("accepted: {body}") };
+    (rejection.reason, rejection.field.into_owned(), rejection.message.into_owned())
 }
 
 #[test]
@@ -27,13 +24,8 @@ fn every_field() {
         data: Some(r#"{"p":1.5}"#.into()),
         channels: vec!["a".into(), "b".into()],
         socket_id: "123.456".into(),
-        info: Some(EventInfo {
-            subscription_count: true,
-            user_count: false,
-        }),
-        tags: Some(EventTags {
-            pairs: [("symbol".to_owned(), "A".to_owned())].into(),
-        }),
+        info: Some(EventInfo { subscription_count: true, user_count: false }),
+        tags: Some(EventTags { pairs: [("symbol".to_owned(), "A".to_owned())].into() }),
         delta: Some(false),
         idempotency_key: "k".into(),
     };
@@ -46,13 +38,7 @@ fn null_is_absent_but_for_data() {
         r#"{"name":null,"data":null,"channel":null,"channels":null,"socket_id":null,"info":null,
             "tags":null,"delta":null,"idempotency_key":null}"#,
     );
-    assert_eq!(
-        event,
-        Event {
-            data: Some("null".into()),
-            ..Event::default()
-        }
-    );
+    assert_eq!(event, Event { data: Some("null".into()), ..Event::default() });
     assert_eq!(parsed("{}"), Event::default());
 }
 
@@ -85,10 +71,7 @@ fn data_becomes_text() {
 fn channel_and_channels() {
     let channels = |body: &str| parsed(body).channels;
     assert_eq!(channels(r#"{"channel":"a"}"#), ["a"]);
-    assert_eq!(
-        channels(r#"{"channel":"a","channels":["b","b"]}"#),
-        ["b", "b"]
-    );
+    assert_eq!(channels(r#"{"channel":"a","channels":["b","b"]}"#), ["b", "b"]);
     assert_eq!(channels(r#"{"channel":"a","channels":null}"#), ["a"]);
     assert!(channels(r#"{"channel":"a","channels":[]}"#).is_empty());
 }
@@ -97,10 +80,7 @@ fn channel_and_channels() {
 fn info_is_a_comma_list() {
     let check = |list: &str, subscriptions: bool, users: bool| {
         let info = parsed(&format!(r#"{{"info":"{list}"}}"#)).info;
-        let expected = EventInfo {
-            subscription_count: subscriptions,
-            user_count: users,
-        };
+        let expected = EventInfo { subscription_count: subscriptions, user_count: users };
         assert_eq!(info, Some(expected), "{list}");
     };
     check("", false, false);
@@ -114,10 +94,7 @@ fn a_wrong_type_names_field_and_type() {
     let check = |body: &str, field: &str, found: &str| {
         let (reason, named, message) = refused(body);
         assert_eq!((reason, &*named), (Reason::InvalidInput, field), "{body}");
-        assert!(
-            message.starts_with(field) && message.ends_with(found),
-            "{message}"
-        );
+        assert!(message.starts_with(field) && message.ends_with(found), "{message}");
     };
     check(r#"{"name":1}"#, "name", "a number");
     check(r#"{"channel":["a"]}"#, "channel", "an array");
@@ -173,32 +150,16 @@ fn what_is_no_json_object_is_refused() {
         assert_eq!(refused(body).0, Reason::InvalidInput, "{body:?}");
     }
     let not_utf8 = event(b"{\"data\":\"\xff\"}").unwrap_err();
-    assert!(
-        not_utf8.message.contains("not UTF-8 at byte 9"),
-        "{not_utf8}"
-    );
+    assert!(not_utf8.message.contains("not UTF-8 at byte 9"), "{not_utf8}");
 }
 
 #[test]
 fn half_a_surrogate_pair_is_refused() {
-    for half in [
-        r"\ud800",
-        r"\udc00",
-        r"\ud800x",
-        r"\ud800\u0041",
-        r"\ud800\ud800",
-        r"\uDC00\uD800",
-    ] {
-        for data in [
-            format!("\"{half}\""),
-            format!("[\"{half}\"]"),
-            format!("{{\"{half}\":1}}"),
-        ] {
-            assert_eq!(
-                refused(&format!(r#"{{"data":{data}}}"#)).1,
-                "data",
-                "{data}"
-            );
+    for half in
+        [r"\ud800", r"\udc00", r"\ud800x", r"\ud800\u0041", r"\ud800\ud800", r"\uDC00\uD800"]
+    {
+        for data in [format!("\"{half}\""), format!("[\"{half}\"]"), format!("{{\"{half}\":1}}")] {
+            assert_eq!(refused(&format!(r#"{{"data":{data}}}"#)).1, "data", "{data}");
         }
     }
 }
@@ -210,20 +171,49 @@ fn depth_and_size_are_bounded() {
     assert_eq!(parsed(&nested(128)).data.unwrap().len(), 257);
     assert_eq!(refused(&nested(129)).1, "data");
     assert_eq!(refused(&nested(1_000_000)).1, "data");
-    let ignored = format!(
-        r#"{{"x":{}{}}}"#,
-        "[".repeat(1_000_000),
-        "]".repeat(1_000_000)
-    );
+    let ignored = format!(r#"{{"x":{}{}}}"#, "[".repeat(1_000_000), "]".repeat(1_000_000));
     assert_eq!(parsed(&ignored), Event::default());
     let members: Vec<_> = (0..1_025).map(|n| format!("\"{n}\":0")).collect();
-    assert_eq!(
-        refused(&format!("{{{}}}", members.join(","))).0,
-        Reason::InvalidInput
-    );
+    assert_eq!(refused(&format!("{{{}}}", members.join(","))).0, Reason::InvalidInput);
     let channels = vec!["\"a\""; 10_001].join(",");
-    assert_eq!(
-        refused(&format!("{{\"channels\":[{channels}]}}")).0,
-        Reason::LimitExceeded
-    );
+    assert_eq!(refused(&format!("{{\"channels\":[{channels}]}}")).0, Reason::LimitExceeded);
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        ".*".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 40, 5, |inner| {
+        let object = prop::collection::btree_map(".*", inner.clone(), 0..5);
+        prop_oneof![
+            prop::collection::vec(inner, 0..5).prop_map(Value::from),
+            object.prop_map(Value::from_iter),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn pretty_data_becomes_compact(value in json_value()) {
+        let pretty = serde_json::to_string_pretty(&value).unwrap();
+        let compact = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        prop_assert_eq!(parsed(&format!("{{\"data\":{pretty}}}")).data, Some(compact));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(
+        tokens in prop::collection::vec(
+            prop::sample::select(vec![
+                "{", "}", "[", "]", ":", ",", "\"", "\\", "\\u", "d800", "dc00", "00e9", " ", "1", "null",
+                "\"data\"", "\"tags\"", "\"channels\"", "\"name\"", "true", "é",
+            ]),
+            0..40,
+        ),
+    ) {
+        let _ = event(tokens.concat().as_bytes());
+        let _ = event(format!("{{\"data\":{}}}", tokens.concat()).as_bytes());
+    }
 }

@@ -68,17 +68,14 @@ impl Claim<'_> {
     fn signed_by(&self, app: &App, signature: &[u8]) -> bool {
         self.paths().any(|path| {
             let message = string_to_sign(self.method, &path, &self.query);
-            app.secrets
-                .any(|secret| Signature::sign(secret, message.as_bytes()).matches(signature))
+            app.secrets.any(|secret| Signature::sign(secret, message.as_bytes()).matches(signature))
         })
     }
 
     /// What clients may have signed as the path: without and with the prefix, as on the wire and
     /// percent-decoded.
     fn paths(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        let without = self
-            .prefix
-            .and_then(|prefix| self.path.strip_prefix(prefix));
+        let without = self.prefix.and_then(|prefix| self.path.strip_prefix(prefix));
         let forms = [without, Some(self.path)].into_iter().flatten();
         forms.flat_map(|path| {
             let decoded = decode(path, Plus::IsPlus).ok();
@@ -128,10 +125,7 @@ impl BodyClaim {
 /// The text that is signed: three lines, the last one `k=v` joined by `&`, nothing escaped.
 #[must_use]
 pub fn string_to_sign(method: &str, path: &str, query: &Query<'_>) -> String {
-    let bytes: usize = query
-        .iter()
-        .map(|(key, value)| key.len() + value.len() + 2)
-        .sum();
+    let bytes: usize = query.iter().map(|(key, value)| key.len() + value.len() + 2).sum();
     let mut text = String::with_capacity(method.len() + path.len() + bytes + 2);
     text.extend([method, "\n", path, "\n"]);
     for (place, (key, value)) in query.iter().enumerate() {
@@ -158,9 +152,7 @@ fn check_version(version: Option<&str>) -> Result<(), Rejection> {
 
 fn check_timestamp(timestamp: Option<&str>, now: u64) -> Result<(), Rejection> {
     let Some(text) = timestamp.filter(|text| !text.is_empty()) else {
-        return Err(failed(format!(
-            "auth_timestamp is missing; the server's time is {now}"
-        )));
+        return Err(failed(format!("auth_timestamp is missing; the server's time is {now}")));
     };
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         let message = "auth_timestamp must be Unix seconds, decimal digits only";

@@ -19,10 +19,7 @@ impl<'a> Query<'a> {
     /// Reads what stands behind the `?`. Lenient as clients need it: raw `,` `@` `;` `=` are values,
     /// a parameter without `=` is empty.
     pub fn parse(raw: &'a str) -> Result<Self, Rejection> {
-        let mut query = Self {
-            pairs: Vec::with_capacity(8),
-            signature: None,
-        };
+        let mut query = Self { pairs: Vec::with_capacity(8), signature: None };
         for piece in raw.split('&').filter(|piece| !piece.is_empty()) {
             let (key, value) = piece.split_once('=').unwrap_or((piece, ""));
             let (key, value) = (decode(key, Plus::IsSpace)?, decode(value, Plus::IsSpace)?);
@@ -53,10 +50,7 @@ impl<'a> Query<'a> {
     /// The value of a parameter.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        let place = self
-            .pairs
-            .binary_search_by(|(one, _)| (**one).cmp(key))
-            .ok()?;
+        let place = self.pairs.binary_search_by(|(one, _)| (**one).cmp(key)).ok()?;
         Some(&self.pairs[place].1)
     }
 
@@ -69,8 +63,7 @@ impl<'a> Query<'a> {
     /// Adds a parameter where there is none of that name.
     pub fn insert(&mut self, key: &'a str, value: &'a str) {
         if let Err(place) = self.pairs.binary_search_by(|(one, _)| (**one).cmp(key)) {
-            self.pairs
-                .insert(place, (Cow::Borrowed(key), Cow::Borrowed(value)));
+            self.pairs.insert(place, (Cow::Borrowed(key), Cow::Borrowed(value)));
         }
     }
 
@@ -125,11 +118,7 @@ fn lowercase(key: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 fn twice(key: &'static str) -> Rejection {
-    Rejection::field(
-        Reason::InvalidInput,
-        key,
-        format!("{key} is given twice in the query"),
-    )
+    Rejection::field(Reason::InvalidInput, key, format!("{key} is given twice in the query"))
 }
 
 #[cfg(test)]
@@ -138,10 +127,7 @@ mod tests {
 
     fn check(raw: &str, expected: &str) {
         let query = Query::parse(raw).unwrap();
-        let pairs: Vec<_> = query
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
+        let pairs: Vec<_> = query.iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(pairs.join("|"), expected, "{raw}");
     }
 
@@ -163,18 +149,9 @@ mod tests {
     #[test]
     fn of_a_repeated_parameter_the_last_counts_but_for_those_that_sign() {
         check("info=1&a=0&Info=2&info=3", "a=0|info=3");
-        for key in [
-            "auth_key",
-            "auth_timestamp",
-            "auth_version",
-            "body_md5",
-            "auth_signature",
-        ] {
+        for key in ["auth_key", "auth_timestamp", "auth_version", "body_md5", "auth_signature"] {
             let rejection = Query::parse(&format!("{key}=1&x=2&{key}=1")).unwrap_err();
-            assert_eq!(
-                (rejection.reason, &*rejection.field),
-                (Reason::InvalidInput, key)
-            );
+            assert_eq!((rejection.reason, &*rejection.field), (Reason::InvalidInput, key));
         }
     }
 
@@ -186,9 +163,7 @@ mod tests {
 
     #[test]
     fn a_query_of_many_parameters_costs_no_quadratic_time() {
-        let raw: Vec<_> = (0..200_000)
-            .map(|n| format!("k{}={n}", n % 1_000))
-            .collect();
+        let raw: Vec<_> = (0..200_000).map(|n| format!("k{}={n}", n % 1_000)).collect();
         let raw = raw.join("&");
         assert_eq!(Query::parse(&raw).unwrap().get("k999"), Some("199999"));
     }
@@ -198,9 +173,6 @@ mod tests {
         let mut query = Query::parse("b=1&d=1").unwrap();
         query.insert("c", "2");
         query.insert("b", "2");
-        assert_eq!(
-            (query.get("b"), query.get("c"), query.get("x")),
-            (Some("1"), Some("2"), None)
-        );
+        assert_eq!((query.get("b"), query.get("c"), query.get("x")), (Some("1"), Some("2"), None));
     }
 }

@@ -129,10 +129,7 @@ impl Secrets {
     /// One secret, no rotation under way.
     #[must_use]
     pub fn one(current: AppSecret) -> Self {
-        Self {
-            current,
-            previous: None,
-        }
+        Self { current, previous: None }
     }
 
     /// Whether any valid secret satisfies `check`. All are tried, so that the time taken does not
@@ -195,18 +192,11 @@ impl OriginPattern {
             return false;
         }
         let host = origin.split_once("://").map_or(&*origin, |(_, host)| host);
-        let subject = if self.0.contains("://") {
-            &*origin
-        } else {
-            host
-        };
+        let subject = if self.0.contains("://") { &*origin } else { host };
         let bare_host = host.rsplit_once(':').map_or(host, |(name, _)| name);
         if let Some(domain) = self.0.strip_prefix("*.") {
             return [host, bare_host].iter().any(|host| {
-                *host == domain
-                    || host
-                        .strip_suffix(domain)
-                        .is_some_and(|sub| sub.ends_with('.'))
+                *host == domain || host.strip_suffix(domain).is_some_and(|sub| sub.ends_with('.'))
             });
         }
         if let Some(suffix) = self.0.strip_prefix('*') {
@@ -245,10 +235,7 @@ impl App {
     #[must_use]
     pub fn allows_origin(&self, origin: &str) -> bool {
         self.allowed_origins.is_empty()
-            || self
-                .allowed_origins
-                .iter()
-                .any(|pattern| pattern.allows(origin))
+            || self.allowed_origins.iter().any(|pattern| pattern.allows(origin))
     }
 }
 
@@ -275,11 +262,7 @@ mod tests {
     #[test]
     fn origins() {
         let check = |pattern: &str, origin: &str, allowed: bool| {
-            assert_eq!(
-                OriginPattern::new(pattern).allows(origin),
-                allowed,
-                "{pattern} {origin}"
-            );
+            assert_eq!(OriginPattern::new(pattern).allows(origin), allowed, "{pattern} {origin}");
         };
         check("*", "", true);
         check("https://ok.example", "https://ok.example", true);

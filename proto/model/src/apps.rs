@@ -32,10 +32,7 @@ impl Apps {
     ) -> (Self, Vec<AppsConflict>) {
         let mut apps: Vec<_> = apps.into_iter().collect();
         apps.sort_by(|a, b| a.id.cmp(&b.id));
-        let mut index = Self {
-            revision,
-            ..Self::default()
-        };
+        let mut index = Self { revision, ..Self::default() };
         let mut conflicts = Vec::new();
         for app in apps {
             if let Some(holder) = index.by_key.get(&app.key) {

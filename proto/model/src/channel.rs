@@ -65,10 +65,7 @@ impl ChannelName {
             return Err(InvalidChannelName::Empty);
         }
         if text.len() > limit {
-            return Err(InvalidChannelName::TooLong {
-                bytes: text.len(),
-                limit,
-            });
+            return Err(InvalidChannelName::TooLong { bytes: text.len(), limit });
         }
         let (skipped, checked) = match text.strip_prefix(USER_PREFIX) {
             Some(id) => (USER_PREFIX.len(), id),
@@ -78,16 +75,11 @@ impl ChannelName {
             0 => character.is_ascii_alphanumeric() || "_-=@,.;:".contains(character),
             _ => !character.is_control() && !character.is_whitespace(),
         };
-        match checked
-            .chars()
-            .enumerate()
-            .find(|(_, character)| !allowed(*character))
-        {
+        match checked.chars().enumerate().find(|(_, character)| !allowed(*character)) {
             None => Ok(Self(text.into())),
-            Some((place, character)) => Err(InvalidChannelName::Character {
-                character,
-                position: skipped + place,
-            }),
+            Some((place, character)) => {
+                Err(InvalidChannelName::Character { character, position: skipped + place })
+            }
         }
     }
 
@@ -123,12 +115,7 @@ impl ChannelName {
     /// Whether the last event is kept for new subscribers: one of the four cache prefixes.
     #[must_use]
     pub fn is_cache(&self) -> bool {
-        let cached = [
-            "cache-",
-            "private-cache-",
-            "private-encrypted-cache-",
-            "presence-cache-",
-        ];
+        let cached = ["cache-", "private-cache-", "private-encrypted-cache-", "presence-cache-"];
         cached.iter().any(|prefix| self.0.starts_with(prefix))
     }
 
@@ -156,15 +143,9 @@ impl fmt::Display for InvalidChannelName {
         match self {
             Self::Empty => f.write_str("a channel name must not be empty"),
             Self::TooLong { bytes, limit } => {
-                write!(
-                    f,
-                    "the channel name has {bytes} bytes, the limit is {limit}"
-                )
+                write!(f, "the channel name has {bytes} bytes, the limit is {limit}")
             }
-            Self::Character {
-                character,
-                position,
-            } => write!(
+            Self::Character { character, position } => write!(
                 f,
                 "the channel name has {character:?} at position {position}; allowed are \
                  A-Z a-z 0-9 _ - = @ , . ; :"
@@ -193,10 +174,7 @@ mod tests {
         assert_eq!(kind("private-x"), (ChannelKind::Private, false));
         assert_eq!(kind("private-cache-x"), (ChannelKind::Private, true));
         assert_eq!(kind("private-encrypted-x"), (ChannelKind::Encrypted, false));
-        assert_eq!(
-            kind("private-encrypted-cache-x"),
-            (ChannelKind::Encrypted, true)
-        );
+        assert_eq!(kind("private-encrypted-cache-x"), (ChannelKind::Encrypted, true));
         assert_eq!(kind("presence-x"), (ChannelKind::Presence, false));
         assert_eq!(kind("presence-cache-x"), (ChannelKind::Presence, true));
         assert_eq!(kind("#server-to-user-u1"), (ChannelKind::User, false));
@@ -207,23 +185,12 @@ mod tests {
         for good in ["a", "A-z_0=@,.;:", "#server-to-user-ü/1", &"x".repeat(200)] {
             assert!(ChannelName::parse(good, 200).is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            "#room",
-            "a b",
-            "é",
-            "a\n",
-            "#server-to-user-",
-            "#server-to-user-a b",
-        ] {
+        for bad in ["", "#room", "a b", "é", "a\n", "#server-to-user-", "#server-to-user-a b"] {
             assert!(ChannelName::parse(bad, 200).is_err(), "{bad}");
         }
         assert_eq!(
             ChannelName::parse(&"x".repeat(201), 200),
-            Err(InvalidChannelName::TooLong {
-                bytes: 201,
-                limit: 200
-            })
+            Err(InvalidChannelName::TooLong { bytes: 201, limit: 200 })
         );
     }
 }

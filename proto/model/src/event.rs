@@ -45,10 +45,7 @@ impl MessageIds {
     /// `process` must be random: it tells the ids of two processes apart.
     #[must_use]
     pub fn new(process: u64) -> Self {
-        Self {
-            process,
-            count: AtomicU64::new(0),
-        }
+        Self { process, count: AtomicU64::new(0) }
     }
 
     /// An id that no other publish has.

@@ -108,12 +108,7 @@ impl Quota {
 impl Rejection {
     /// A refusal that is no field's fault.
     pub fn new(reason: Reason, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            field: Cow::Borrowed(""),
-            quota: None,
-        }
+        Self { reason, message: message.into(), field: Cow::Borrowed(""), quota: None }
     }
 
     /// A refusal because of `field`.
@@ -122,10 +117,7 @@ impl Rejection {
         field: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self {
-            field: field.into(),
-            ..Self::new(reason, message)
-        }
+        Self { field: field.into(), ..Self::new(reason, message) }
     }
 }
 

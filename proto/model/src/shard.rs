@@ -26,10 +26,7 @@ impl ShardId {
     /// A shard by number; `None` from [`SHARDS`] on.
     #[must_use]
     pub fn new(number: u32) -> Option<Self> {
-        u16::try_from(number)
-            .ok()
-            .filter(|number| *number < SHARDS)
-            .map(Self)
+        u16::try_from(number).ok().filter(|number| *number < SHARDS).map(Self)
     }
 
     /// Its number, below [`SHARDS`].

@@ -26,10 +26,7 @@ impl SocketId {
             }
             Ok(digits.parse().unwrap_or(u64::MAX))
         };
-        Ok(Self {
-            left: part(left)?,
-            right: part(right)?,
-        })
+        Ok(Self { left: part(left)?, right: part(right)? })
     }
 
     /// Folds 128 random bits into two numbers of 1 to 10^10, as Pusher's own servers issue them.
@@ -37,10 +34,7 @@ impl SocketId {
     pub fn from_random(bits: u128) -> Self {
         const TOP: u64 = 10_000_000_000;
         let (high, low) = ((bits >> 64) as u64, bits as u64);
-        Self {
-            left: high % TOP + 1,
-            right: low % TOP + 1,
-        }
+        Self { left: high % TOP + 1, right: low % TOP + 1 }
     }
 }
 
@@ -70,20 +64,9 @@ mod tests {
 
     #[test]
     fn parses_two_decimals() {
-        assert_eq!(
-            SocketId::parse("123.456"),
-            Ok(SocketId {
-                left: 123,
-                right: 456
-            })
-        );
-        assert_eq!(
-            SocketId::parse("1.2").map(|id| id.to_string()),
-            Ok("1.2".into())
-        );
-        for bad in [
-            "", ".", "1.", ".1", "1.2.3", "-1.2", "+1.2", "1,2", "1. 2", "a.b",
-        ] {
+        assert_eq!(SocketId::parse("123.456"), Ok(SocketId { left: 123, right: 456 }));
+        assert_eq!(SocketId::parse("1.2").map(|id| id.to_string()), Ok("1.2".into()));
+        for bad in ["", ".", "1.", ".1", "1.2.3", "-1.2", "+1.2", "1,2", "1. 2", "a.b"] {
             assert_eq!(SocketId::parse(bad), Err(InvalidSocketId), "{bad}");
         }
     }

@@ -74,11 +74,7 @@ pub struct Parsed<T> {
 
 /// Reads the configuration of the process; prints and exits on `--help`, `--version`,
 /// `--print-config` and on mistakes (exit code 64).
-#[allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is the program's voice"
-)]
+#[allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the program's voice")]
 pub fn read_or_exit<T: Args + FromArgMatches>(command: Command) -> T {
     match parse::<T>(command, Sources::of_process()) {
         Ok((parsed, true)) => {
@@ -125,12 +121,8 @@ pub fn parse<T: Args + FromArgMatches>(
                 .chain(sources.arguments.iter().cloned()),
         )
         .ok();
-    let path = preview
-        .as_ref()
-        .and_then(|found| found.get_one::<String>("config").cloned());
-    let file = path
-        .map(|path| file(&known, Path::new(&path), &mut mistakes))
-        .unwrap_or_default();
+    let path = preview.as_ref().and_then(|found| found.get_one::<String>("config").cloned());
+    let file = path.map(|path| file(&known, Path::new(&path), &mut mistakes)).unwrap_or_default();
     if !mistakes.is_empty() {
         return Err(ConfigError::Mistakes(Mistakes(mistakes)));
     }
@@ -140,20 +132,13 @@ pub fn parse<T: Args + FromArgMatches>(
     let weaker = file
         .iter()
         .filter(|(name, _)| !environment.contains_key(*name) && !on_line.contains(name))
-        .chain(
-            environment
-                .iter()
-                .filter(|(name, _)| !on_line.contains(name)),
-        )
+        .chain(environment.iter().filter(|(name, _)| !on_line.contains(name)))
         .flat_map(|(_, text)| text.split('\u{1f}').map(OsString::from));
     let arguments: Vec<OsString> = std::iter::once(OsString::from("carillon"))
         .chain(weaker)
         .chain(sources.arguments.iter().cloned())
         .collect();
-    let found = command
-        .clone()
-        .try_get_matches_from(arguments)
-        .map_err(ConfigError::Clap)?;
+    let found = command.try_get_matches_from(arguments).map_err(ConfigError::Clap)?;
     let options = T::from_arg_matches(&found).map_err(ConfigError::Clap)?;
     let effective = known
         .keys()
@@ -170,10 +155,7 @@ pub fn parse<T: Args + FromArgMatches>(
             format!("{name} = {}  # {source}", shown(&found, name))
         })
         .collect();
-    Ok((
-        Parsed { options, effective },
-        found.get_flag("print_config"),
-    ))
+    Ok((Parsed { options, effective }, found.get_flag("print_config")))
 }
 
 /// The long options by their name in files: `etcd_endpoints` to whether it takes a value.
@@ -182,23 +164,14 @@ fn options(command: &Command) -> BTreeMap<String, bool> {
         .get_arguments()
         .filter(|argument| argument.get_long().is_some())
         .filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version"))
-        .map(|argument| {
-            (
-                argument.get_id().to_string(),
-                argument.get_action().takes_values(),
-            )
-        })
+        .map(|argument| (argument.get_id().to_string(), argument.get_action().takes_values()))
         .collect()
 }
 
 /// The names that the command line gives.
 fn given(command: &Command, arguments: &[OsString]) -> Vec<String> {
     let line = std::iter::once("carillon".into()).chain(arguments.iter().cloned());
-    let Ok(found) = command
-        .clone()
-        .ignore_errors(true)
-        .try_get_matches_from(line)
-    else {
+    let Ok(found) = command.clone().ignore_errors(true).try_get_matches_from(line) else {
         return Vec::new();
     };
     found
@@ -212,10 +185,7 @@ fn given(command: &Command, arguments: &[OsString]) -> Vec<String> {
 fn arguments(name: &str, takes_value: bool, values: &[String]) -> String {
     let flag = format!("--{}", name.replace('_', "-"));
     if takes_value {
-        let each: Vec<_> = values
-            .iter()
-            .map(|value| format!("{flag}={value}"))
-            .collect();
+        let each: Vec<_> = values.iter().map(|value| format!("{flag}={value}")).collect();
         return each.join("\u{1f}");
     }
     flag
@@ -241,7 +211,7 @@ fn environment(
             Some(takes_value) => {
                 found.insert(
                     name.clone(),
-                    arguments(&name, *takes_value, &[value.clone()]),
+                    arguments(&name, *takes_value, std::slice::from_ref(value)),
                 );
             }
         }
@@ -256,10 +226,7 @@ fn file(
 ) -> BTreeMap<String, String> {
     let table = std::fs::read_to_string(path)
         .map_err(|error| error.to_string())
-        .and_then(|text| {
-            text.parse::<toml::Table>()
-                .map_err(|error| error.to_string())
-        });
+        .and_then(|text| text.parse::<toml::Table>().map_err(|error| error.to_string()));
     let table = match table {
         Ok(table) => table,
         Err(error) => {
@@ -272,19 +239,14 @@ fn file(
         let Some(takes_value) = known.get(&name) else {
             let nearest = nearest(&name, known);
             let path = path.display();
-            mistakes.push(format!(
-                "{path}: {name} is no option; did you mean {nearest}?"
-            ));
+            mistakes.push(format!("{path}: {name} is no option; did you mean {nearest}?"));
             continue;
         };
         let values: Vec<String> = match value {
             toml::Value::String(text) => vec![text],
             toml::Value::Array(items) => items
                 .into_iter()
-                .map(|item| {
-                    item.as_str()
-                        .map_or_else(|| item.to_string(), str::to_owned)
-                })
+                .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
                 .collect(),
             toml::Value::Boolean(false) if !takes_value => continue,
             toml::Value::Boolean(_)
@@ -299,31 +261,19 @@ fn file(
 }
 
 fn shown(found: &ArgMatches, name: &str) -> String {
-    if ["token", "secret", "encryption_key"]
-        .iter()
-        .any(|ending| name.ends_with(ending))
-    {
-        return if found.contains_id(name) {
-            "\"…\"".into()
-        } else {
-            "none".into()
-        };
+    if ["token", "secret", "encryption_key"].iter().any(|ending| name.ends_with(ending)) {
+        return if found.contains_id(name) { "\"…\"".into() } else { "none".into() };
     }
     let Ok(Some(values)) = found.try_get_raw(name) else {
         return "none".into();
     };
-    let values: Vec<_> = values
-        .map(|value| format!("{:?}", value.to_string_lossy()))
-        .collect();
+    let values: Vec<_> = values.map(|value| format!("{:?}", value.to_string_lossy())).collect();
     values.join(", ")
 }
 
 /// The known name that takes the fewest edits.
 fn nearest<'a>(name: &str, known: &'a BTreeMap<String, bool>) -> &'a str {
-    known
-        .keys()
-        .min_by_key(|candidate| edits(name, candidate))
-        .map_or("", String::as_str)
+    known.keys().min_by_key(|candidate| edits(name, candidate)).map_or("", String::as_str)
 }
 
 /// Levenshtein distance, for "did you mean".
@@ -365,12 +315,12 @@ mod tests {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
         };
-        parse(Command::new("test"), sources)
-            .map(|(parsed, _)| parsed)
-            .map_err(|error| match error {
+        parse(Command::new("test"), sources).map(|(parsed, _)| parsed).map_err(
+            |error| match error {
                 ConfigError::Clap(error) => error.to_string(),
                 ConfigError::Mistakes(mistakes) => mistakes.to_string(),
-            })
+            },
+        )
     }
 
     #[test]
@@ -380,17 +330,12 @@ mod tests {
         let config = format!("--config={}", folder.display());
         assert_eq!(read(&[], &[]).unwrap().options.listen, "127.0.0.1:1");
         let from_file = read(&[&config], &[]).unwrap().options;
-        assert_eq!(
-            (&*from_file.listen, from_file.etcd_endpoints.len()),
-            ("file", 2)
-        );
+        assert_eq!((&*from_file.listen, from_file.etcd_endpoints.len()), ("file", 2));
         let environment = [("CARILLON_LISTEN", "env"), ("CARILLON_ETCD_ENDPOINTS", "c")];
         let from_environment = read(&[&config], &environment).unwrap().options;
         assert_eq!(from_environment.listen, "env");
         assert_eq!(from_environment.etcd_endpoints, ["c"]);
-        let from_flag = read(&[&config, "--listen=flag"], &environment)
-            .unwrap()
-            .options;
+        let from_flag = read(&[&config, "--listen=flag"], &environment).unwrap().options;
         assert_eq!(from_flag.listen, "flag");
         std::fs::remove_file(folder).unwrap();
     }
@@ -400,11 +345,7 @@ mod tests {
         let error = read(&[], &[("CARILLON_LISTENN", "x"), ("CARILLON_ETCD", "y")]).unwrap_err();
         assert!(error.contains("CARILLON_LISTENN is no option; did you mean CARILLON_LISTEN?"));
         assert!(error.contains("CARILLON_ETCD is no option"));
-        assert!(
-            read(&["--listten=x"], &[])
-                .unwrap_err()
-                .contains("--listen")
-        );
+        assert!(read(&["--listten=x"], &[]).unwrap_err().contains("--listen"));
         let missing = read(&["--config=/nowhere/x.toml"], &[]).unwrap_err();
         assert!(missing.contains("/nowhere/x.toml"), "{missing}");
     }

@@ -15,11 +15,7 @@ pub fn start(common: &Common) -> anyhow::Result<()> {
         _ => !std::io::stderr().is_terminal(),
     };
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if json {
-        lines.json().try_init()
-    } else {
-        lines.try_init()
-    };
+    let started = if json { lines.json().try_init() } else { lines.try_init() };
     drop(started);
     Ok(())
 }

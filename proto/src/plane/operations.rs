@@ -39,14 +39,8 @@ impl Operations {
     /// Adds a condition for readiness; it does not hold at first.
     #[must_use]
     pub fn condition(&self, name: &'static str) -> Condition {
-        let condition = Condition {
-            name,
-            holds: Arc::default(),
-        };
-        self.conditions
-            .lock()
-            .expect("no holder panics")
-            .push(condition.clone());
+        let condition = Condition { name, holds: Arc::default() };
+        self.conditions.lock().expect("no holder panics").push(condition.clone());
         condition
     }
 
@@ -60,16 +54,11 @@ impl Operations {
     #[must_use]
     pub fn missing(&self) -> Vec<&'static str> {
         let conditions = self.conditions.lock().expect("no holder panics");
-        conditions
-            .iter()
-            .filter(|one| !one.holds())
-            .map(|one| one.name)
-            .collect()
+        conditions.iter().filter(|one| !one.holds()).map(|one| one.name).collect()
     }
 
     /// `/livez`: 200 while the process runs. `/readyz`: 200, or 503 and what is missing.
     /// `/metrics`: OpenMetrics text.
-    #[must_use]
     pub fn router(&self) -> Router {
         Router::new()
             .route("/livez", get(|| async { "ok\n" }))
@@ -85,26 +74,18 @@ async fn readyz(State(operations): State<Operations>) -> impl IntoResponse {
     if missing.is_empty() {
         return (StatusCode::OK, "ok\n".to_owned());
     }
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
-        format!("waiting for: {}\n", missing.join(", ")),
-    )
+    (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for: {}\n", missing.join(", ")))
 }
 
 #[allow(clippy::unused_async, reason = "handlers are async")]
 async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
     let mut text = String::new();
-    let encoded = encode(
-        &mut text,
-        &operations.registry.lock().expect("no holder panics"),
-    );
+    let encoded = encode(&mut text, &operations.registry.lock().expect("no holder panics"));
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     match encoded {
         Ok(()) => (StatusCode::OK, [("content-type", content_type)], text),
-        Err(error) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            [("content-type", "text/plain")],
-            error.to_string(),
-        ),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, [("content-type", "text/plain")], error.to_string())
+        }
     }
 }

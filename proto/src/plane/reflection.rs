@@ -16,21 +16,11 @@ pub fn add(routes: &mut RoutesBuilder, services: &'static [&'static str]) {
     };
     routes
         .add_service(health)
-        .add_service(
-            describe()
-                .build_v1()
-                .expect("the committed descriptors are valid"),
-        )
-        .add_service(
-            describe()
-                .build_v1alpha()
-                .expect("the committed descriptors are valid"),
-        );
+        .add_service(describe().build_v1().expect("the committed descriptors are valid"))
+        .add_service(describe().build_v1alpha().expect("the committed descriptors are valid"));
     tokio::spawn(async move {
         for service in services {
-            reporter
-                .set_service_status(*service, ServingStatus::Serving)
-                .await;
+            reporter.set_service_status(*service, ServingStatus::Serving).await;
         }
     });
 }

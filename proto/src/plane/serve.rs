@@ -138,10 +138,7 @@ impl Listener {
             });
         }
         drop(self.tcp);
-        if tokio::time::timeout(DRAIN_TIMEOUT, drain.shutdown())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(DRAIN_TIMEOUT, drain.shutdown()).await.is_err() {
             warn!("requests were still in flight when the drain ended");
         }
     }
@@ -172,17 +169,12 @@ impl Accepted {
     async fn serve(self, server: &auto::Builder<TokioExecutor>) -> Result<(), String> {
         // A small event must not wait for more to come.
         let _ = self.tcp.set_nodelay(true);
-        let peer = Peer {
-            address: self.address,
-            encrypted: self.acceptor.is_some(),
-        };
+        let peer = Peer { address: self.address, encrypted: self.acceptor.is_some() };
         let stream = match self.acceptor {
             None => Stream::Plain(self.tcp),
             Some(acceptor) => {
                 let handshake = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(self.tcp));
-                let encrypted = handshake
-                    .await
-                    .map_err(|_| "no TLS hello in time".to_owned())?;
+                let encrypted = handshake.await.map_err(|_| "no TLS hello in time".to_owned())?;
                 Stream::Tls(Box::new(encrypted.map_err(|error| error.to_string())?))
             }
         };
@@ -192,10 +184,7 @@ impl Accepted {
             router.clone().oneshot(request)
         });
         let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        self.watcher
-            .watch(connection)
-            .await
-            .map_err(|error| error.to_string())
+        self.watcher.watch(connection).await.map_err(|error| error.to_string())
     }
 }
 

@@ -69,19 +69,13 @@ impl Tls {
 }
 
 fn modified(files: &TlsFiles) -> [Option<SystemTime>; 2] {
-    [&files.certificate, &files.key].map(|path| {
-        std::fs::metadata(path)
-            .and_then(|file| file.modified())
-            .ok()
-    })
+    [&files.certificate, &files.key]
+        .map(|path| std::fs::metadata(path).and_then(|file| file.modified()).ok())
 }
 
 fn load(files: &TlsFiles) -> io::Result<Arc<ServerConfig>> {
     let named = |path: &PathBuf, error: &dyn std::fmt::Display| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("{}: {error}", path.display()),
-        )
+        io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
     };
     let chain = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)

@@ -6,26 +6,15 @@ fn entry(id: &str, revision: u64) -> Entry {
     let value = format!(
         r#"{{"version":1,"app":{{"app_id":"{id}","key":"key-{id}"}},"secret":"s{revision}"}}"#
     );
-    Entry {
-        app_id: id.into(),
-        revision,
-        value: value.into(),
-    }
+    Entry { app_id: id.into(), revision, value: value.into() }
 }
 
 fn bad(id: &str, revision: u64) -> Entry {
-    Entry {
-        app_id: id.into(),
-        revision,
-        value: "{".into(),
-    }
+    Entry { app_id: id.into(), revision, value: "{".into() }
 }
 
 fn deleted(id: &str, revision: u64) -> Change {
-    Change::Deleted {
-        app_id: id.into(),
-        revision,
-    }
+    Change::Deleted { app_id: id.into(), revision }
 }
 
 fn listing(revision: u64, entries: Vec<Entry>) -> Listing {
@@ -33,9 +22,7 @@ fn listing(revision: u64, entries: Vec<Entry>) -> Listing {
 }
 
 fn names(count: usize) -> Vec<String> {
-    (0..count)
-        .map(|number| format!("app-{number:02}"))
-        .collect()
+    (0..count).map(|number| format!("app-{number:02}")).collect()
 }
 
 /// A world of `count` apps, all at revision 1, the store at revision 10.
@@ -80,10 +67,7 @@ fn a_listing_that_was_overtaken_undoes_nothing() {
 fn a_bad_record_keeps_the_last_good_one() {
     let mut world = world(1);
     let outcome = world.apply(&[Change::Put(bad("app-00", 11)), Change::Put(bad("new", 12))]);
-    assert_eq!(
-        (outcome.changed, outcome.bad.len(), world.bad_records()),
-        (0, 2, 2)
-    );
+    assert_eq!((outcome.changed, outcome.bad.len(), world.bad_records()), (0, 2, 2));
     assert_eq!(secret(&world, "app-00"), "s1");
     let again = world.load(&listing(12, vec![bad("app-00", 11), bad("new", 12)]), 12);
     assert!(again.bad.is_empty(), "a bad record is named once");
@@ -97,10 +81,7 @@ fn few_may_vanish_and_many_are_held() {
         let mut world = world(known);
         let entries = names(left).iter().map(|id| entry(id, 1)).collect();
         let outcome = world.load(&listing(20, entries), 10);
-        assert_eq!(
-            (outcome.held.len(), outcome.changed),
-            (held, known - left - held)
-        );
+        assert_eq!((outcome.held.len(), outcome.changed), (held, known - left - held));
     };
     check(10, 7, 0);
     check(10, 6, 4);
@@ -128,11 +109,8 @@ fn single_deletions_apply_and_a_wiped_prefix_does_not() {
     let mut world = world(5);
     let wipe: Vec<_> = names(5).iter().map(|id| deleted(id, 11)).collect();
     assert_eq!(world.apply(&wipe).held.len(), 5);
-    let one_by_one: Vec<_> = names(5)
-        .iter()
-        .zip(12..)
-        .map(|(id, revision)| deleted(id, revision))
-        .collect();
+    let one_by_one: Vec<_> =
+        names(5).iter().zip(12..).map(|(id, revision)| deleted(id, revision)).collect();
     assert_eq!(world.apply(&one_by_one).changed, 5);
     assert!(world.is_empty());
 }
@@ -141,16 +119,10 @@ fn single_deletions_apply_and_a_wiped_prefix_does_not() {
 fn a_step_tells_the_latest_of_each_app() {
     let mut world = world(3);
     let position = world.step_since(None).position;
-    world.apply(&[
-        Change::Put(entry("app-00", 11)),
-        Change::Put(entry("app-00", 12)),
-    ]);
+    world.apply(&[Change::Put(entry("app-00", 11)), Change::Put(entry("app-00", 12))]);
     world.apply(&[deleted("app-01", 13)]);
     let step = world.step_since(Some(position));
-    assert_eq!(
-        (step.reset, step.upserts.len(), step.revision),
-        (false, 1, 13)
-    );
+    assert_eq!((step.reset, step.upserts.len(), step.revision), (false, 1, 13));
     assert_eq!(step.upserts[0].current_secret, "s12");
     assert_eq!(step.removed, ["app-01"]);
     assert_eq!(world.step_since(None).upserts.len(), 2);
@@ -161,10 +133,7 @@ fn pages_follow_the_order_of_ids() {
     let world = world(5);
     let page = |after: &str| -> Vec<String> {
         let records = world.page(after, 2);
-        records
-            .iter()
-            .map(|record| record.app.as_ref().unwrap().app_id.clone())
-            .collect()
+        records.iter().map(|record| record.app.as_ref().unwrap().app_id.clone()).collect()
     };
     assert_eq!(page(""), ["app-00", "app-01"]);
     assert_eq!(page("app-03"), ["app-04"]);

@@ -24,7 +24,11 @@ pub(super) struct Channel {
 
 impl Channel {
     pub(super) fn with(subscriber: Subscriber) -> Self {
-        Self { subscribers: smallvec![subscriber], places: None, confirmed: false }
+        Self {
+            subscribers: smallvec![subscriber],
+            places: None,
+            confirmed: false,
+        }
     }
 
     pub(super) fn subscribers(&self) -> &[Subscriber] {
@@ -64,7 +68,7 @@ impl Channel {
         if let Some(places) = &mut self.places {
             places.remove(&key);
             if let Some(moved) = self.subscribers.get(place) {
-                places.insert(moved.key, count(place));
+                places.insert(moved.key, count(place)+1);
             }
         }
         self.shed();
@@ -87,13 +91,20 @@ impl Channel {
     fn place(&self, key: SocketKey) -> Option<usize> {
         match &self.places {
             Some(places) => places.get(&key).map(|place| *place as usize),
-            None => self.subscribers.iter().position(|subscriber| subscriber.key == key),
+            None => self
+                .subscribers
+                .iter()
+                .position(|subscriber| subscriber.key == key),
         }
     }
 
     fn index(&self) -> Box<Places> {
         let keys = self.subscribers.iter().map(|subscriber| subscriber.key);
-        Box::new(keys.enumerate().map(|(place, key)| (key, count(place))).collect())
+        Box::new(
+            keys.enumerate()
+                .map(|(place, key)| (key, count(place)))
+                .collect(),
+        )
     }
 }
 

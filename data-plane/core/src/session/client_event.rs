@@ -59,11 +59,17 @@ impl Session {
         }
         let chars = name.chars().count();
         if chars > limits.event_name_chars_max as usize {
-            return Err(Refusal::LongName { chars, limit: limits.event_name_chars_max });
+            return Err(Refusal::LongName {
+                chars,
+                limit: limits.event_name_chars_max,
+            });
         }
         let bytes = data.map_or(0, frame::payload_bytes);
         if bytes > limits.event_payload_bytes_max as usize {
-            return Err(Refusal::LargeData { bytes, limit: limits.event_payload_bytes_max });
+            return Err(Refusal::LargeData {
+                bytes,
+                limit: limits.event_payload_bytes_max,
+            });
         }
         if let Some(limit) = limits.client_events_per_second {
             let length = Duration::from_secs(limits.client_events_window_seconds.max(1).into());
@@ -84,7 +90,10 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(now: Instant) -> Self {
-        Self { started: now, admitted: 0 }
+        Self {
+            started: now,
+            admitted: 0,
+        }
     }
 
     fn admit(&mut self, limit: u32, length: Duration, now: Instant) -> bool {
@@ -130,9 +139,7 @@ impl fmt::Display for Refusal {
             Self::Disabled => {
                 f.write_str("Client event error: Client events are not enabled for this app")
             }
-            Self::NoChannel => {
-                f.write_str("Client event error: Channel required for client event")
-            }
+            Self::NoChannel => f.write_str("Client event error: Channel required for client event"),
             Self::KindOfChannel => f.write_str(
                 "Client event error: Client events can only be sent to private or presence \
                  channels, and not to encrypted ones",

@@ -1,0 +1,103 @@
+//! The programs as processes of their own.
+
+use std::{
+    net::TcpListener,
+    path::PathBuf,
+    process::{Command as BlockingCommand, Stdio},
+    sync::LazyLock,
+};
+
+use tokio::process::{Child, Command};
+
+/// A port that was free a moment ago.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("some port is free");
+    let address = listener.local_addr().expect("it has an address");
+    address.port()
+}
+
+/// The folder with the programs, built as this test is: once, and at once where nothing has changed.
+static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
+    let test = std::env::current_exe().expect("a test is a program");
+    let folder = test.ancestors().nth(2).expect("target/<profile>/deps/test");
+    let mut cargo = BlockingCommand::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--workspace", "--bins"]);
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let built = cargo.status().expect("cargo can be started");
+    assert!(built.success(), "the programs cannot be built");
+    folder.to_owned()
+});
+
+/// A running program; it is killed when this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Starts `carillon`, `carillon-gateway` and so on.
+    #[must_use]
+    pub fn start(program: &str, arguments: &[String]) -> Self {
+        let child = Command::new(PROGRAMS.join(program))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        Self {
+            child: child.expect("the program can be started"),
+        }
+    }
+
+    /// What a command prints; fails where it fails.
+    pub async fn output(program: &str, arguments: &[&str]) -> String {
+        let output = Command::new(PROGRAMS.join(program))
+            .args(arguments)
+            .output()
+            .await
+            .expect("the program can be started");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} {arguments:?}: {error}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Resident memory, in KiB.
+    #[must_use]
+    pub fn resident_kib(&self) -> u64 {
+        resident_kib(&self.pid().to_string())
+    }
+
+    /// Sends a signal by its name, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let sent = BlockingCommand::new("kill")
+            .args([format!("-{name}"), self.pid().to_string()])
+            .status();
+        assert!(sent.expect("kill can be started").success());
+    }
+
+    /// The exit code, once it has ended by itself.
+    pub async fn ended(&mut self) -> Option<i32> {
+        let status = crate::soon("the program's end", self.child.wait()).await;
+        status.expect("it can be waited for").code()
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id().expect("it has not been waited for")
+    }
+}
+
+/// Resident memory of a process (or of `self`), in KiB.
+#[must_use]
+pub fn resident_kib(pid: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+    let status = status.expect("the process runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    let number = number.and_then(|number| number.parse().ok());
+    number.expect("Linux says how much memory a process has")
+}

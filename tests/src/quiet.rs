@@ -1,0 +1,30 @@
+//! Who runs beside whom: tests that measure time or memory run alone, all others together.
+
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+static MACHINE: RwLock<()> = RwLock::const_new(());
+
+/// Held by a test that others may run beside.
+pub type Shared = RwLockReadGuard<'static, ()>;
+/// Held by a test that measures.
+pub type Alone = RwLockWriteGuard<'static, ()>;
+
+/// A place on the machine: shared, or for this test alone.
+#[derive(Debug)]
+pub enum Place {
+    /// Others run too.
+    Shared(Shared),
+    /// Nobody else does.
+    Alone(Alone),
+}
+
+impl Place {
+    /// Waits for a place.
+    pub async fn take(alone: bool) -> Self {
+        if alone {
+            Self::Alone(MACHINE.write().await)
+        } else {
+            Self::Shared(MACHINE.read().await)
+        }
+    }
+}
