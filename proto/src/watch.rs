@@ -174,6 +174,12 @@ fn read_last_known_good(path: &Path) -> Option<WatchResponse> {
 
 /// Applies one step. A record that does not convert keeps the last good one of that app.
 fn apply(records: &mut HashMap<String, AppRecord>, step: WatchResponse) {
+    // A control plane whose store was emptied knows of no app; that is no reason to forget ours.
+    let emptied = step.reset && step.upserts.is_empty() && !records.is_empty();
+    if emptied {
+        warn!(apps = records.len(), "a snapshot without any app is ignored");
+        return;
+    }
     let mut kept = if step.reset { std::mem::take(records) } else { HashMap::new() };
     for record in step.upserts {
         let id = record.app.as_ref().map(|app| app.app_id.clone()).unwrap_or_default();
@@ -244,6 +250,8 @@ mod tests {
         apply(&mut records, step(false, vec![record("a", ""), record("c", "s")], &["b"]));
         assert_eq!(ids(&records), ["a", "c"]);
         assert_eq!(records["a"].current_secret, "s");
+        apply(&mut records, step(true, vec![], &[]));
+        assert_eq!(ids(&records), ["a", "c"], "an emptied store wipes nothing");
         apply(&mut records, step(true, vec![record("c", "")], &[]));
         assert_eq!(ids(&records), ["c"]);
         assert_eq!(records["c"].current_secret, "s");

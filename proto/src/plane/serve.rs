@@ -83,24 +83,7 @@ pub struct ListenerMetrics {
 impl Listener {
     /// Accepts and serves until `shutdown`; then finishes what is in flight, for at most ten seconds.
     pub async fn serve(self, metrics: ListenerMetrics, shutdown: impl Future<Output = ()>) {
-        let mut server = auto::Builder::new(TokioExecutor::new());
-        server
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(32 << 10)
-            .keep_alive(true);
-        server
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(1_024)
-            .max_header_list_size(16 << 10)
-            .max_local_error_reset_streams(Some(1_024))
-            .initial_stream_window_size(Some(1 << 20))
-            .initial_connection_window_size(Some(4 << 20))
-            .keep_alive_interval(Some(Duration::from_secs(20)))
-            .keep_alive_timeout(Duration::from_secs(10));
-        let server = Arc::new(server);
+        let servers = Arc::new(Servers::new());
         let drain = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(self.connections_max));
         tokio::pin!(shutdown);
@@ -128,9 +111,9 @@ impl Listener {
                 router: self.router.clone(),
                 watcher: drain.watcher(),
             };
-            let (server, failed) = (Arc::clone(&server), metrics.failed.clone());
+            let (servers, failed) = (Arc::clone(&servers), metrics.failed.clone());
             tokio::spawn(async move {
-                if let Err(error) = connection.serve(&server).await {
+                if let Err(error) = connection.serve(&servers).await {
                     failed.inc();
                     debug!(error, %address, "connection ended early");
                 }
@@ -157,6 +140,56 @@ async fn pause_after(error: &io::Error, metrics: &ListenerMetrics) {
     }
 }
 
+/// One server per version of HTTP: which one is decided here, under a deadline.
+struct Servers {
+    http1: auto::Builder<TokioExecutor>,
+    http2: auto::Builder<TokioExecutor>,
+}
+
+impl Servers {
+    fn new() -> Self {
+        let mut http1 = auto::Builder::new(TokioExecutor::new()).http1_only();
+        http1
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(32 << 10)
+            .keep_alive(true);
+        let mut http2 = auto::Builder::new(TokioExecutor::new()).http2_only();
+        http2
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(1_024)
+            .max_header_list_size(16 << 10)
+            .max_local_error_reset_streams(Some(1_024))
+            .initial_stream_window_size(Some(1 << 20))
+            .initial_connection_window_size(Some(4 << 20))
+            .keep_alive_interval(Some(Duration::from_secs(20)))
+            .keep_alive_timeout(Duration::from_secs(10));
+        Self { http1, http2 }
+    }
+}
+
+/// Looks at the first bytes without taking them: HTTP/2 begins with a fixed preface.
+async fn speaks_http2(tcp: &TcpStream) -> io::Result<bool> {
+    const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const LOOK_AGAIN: Duration = Duration::from_millis(10);
+    let mut first = [0; PREFACE.len()];
+    loop {
+        let seen = tcp.peek(&mut first).await?;
+        if seen == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if first[..seen] != PREFACE[..seen] {
+            return Ok(false);
+        }
+        if seen == PREFACE.len() {
+            return Ok(true);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
 struct Accepted {
     tcp: TcpStream,
     address: SocketAddr,
@@ -166,18 +199,25 @@ struct Accepted {
 }
 
 impl Accepted {
-    async fn serve(self, server: &auto::Builder<TokioExecutor>) -> Result<(), String> {
+    async fn serve(self, servers: &Servers) -> Result<(), String> {
         // A small event must not wait for more to come.
         let _ = self.tcp.set_nodelay(true);
         let peer = Peer { address: self.address, encrypted: self.acceptor.is_some() };
-        let stream = match self.acceptor {
-            None => Stream::Plain(self.tcp),
+        let (stream, http2) = match self.acceptor {
+            None => {
+                let told = tokio::time::timeout(HEAD_TIMEOUT, speaks_http2(&self.tcp)).await;
+                let http2 = told.map_err(|_| "no request in time".to_owned())?;
+                (Stream::Plain(self.tcp), http2.map_err(|error| error.to_string())?)
+            }
             Some(acceptor) => {
                 let handshake = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(self.tcp));
                 let encrypted = handshake.await.map_err(|_| "no TLS hello in time".to_owned())?;
-                Stream::Tls(Box::new(encrypted.map_err(|error| error.to_string())?))
+                let encrypted = encrypted.map_err(|error| error.to_string())?;
+                let http2 = encrypted.get_ref().1.alpn_protocol() == Some(b"h2");
+                (Stream::Tls(Box::new(encrypted)), http2)
             }
         };
+        let server = if http2 { &servers.http2 } else { &servers.http1 };
         let router = self.router;
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
