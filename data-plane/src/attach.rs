@@ -21,6 +21,7 @@ use proto::{
     plane::operations::Condition,
 };
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::{debug, info, warn};
 
@@ -217,9 +218,11 @@ impl Attachment {
             app.is_some_and(|app| app.features.tag_filtering && app.features.tags_delivered)
         };
         let tags = event.tags.as_ref().filter(|_| shows_tags()).map(|tags| &tags.pairs);
-        let text = frame::event(&event.name, &event.channel, data, tags);
+        let frame = wire::text_with(|buffer| {
+            frame::event_into(buffer, &event.name, &event.channel, data, tags);
+        });
         Some(Delivery {
-            frame: wire::text(&text).into(),
+            frame,
             excluded: event.excluded.map(Into::into),
             app: event.app_id,
             channel: event.channel,
@@ -264,6 +267,10 @@ impl Attachment {
                 Some((beat, sequence + 1))
             }
         });
+        // Without an end of its own the stream up would outlive this call, answers read or not.
+        let ended = CancellationToken::new();
+        let beats = beats.take_until(ended.clone().cancelled_owned());
+        let _ended = ended.drop_guard();
         let mut client = DispatchServiceClient::new(self.heartbeats.clone());
         let opened = tokio::time::timeout(SILENCE_MAX, client.heartbeat(beats)).await;
         let mut answers = opened.map_err(silent)??.into_inner();

@@ -146,6 +146,14 @@ impl Shard {
     }
 
     fn read(&mut self, key: SocketKey, now: Instant) {
+        self.read_messages(key, now);
+        // Pongs and close replies go into the outbox without passing through a session.
+        if self.socket(key).is_some_and(|socket| socket.has_waiting()) {
+            self.mark_dirty(key);
+        }
+    }
+
+    fn read_messages(&mut self, key: SocketKey, now: Instant) {
         for _ in 0..READ_BUDGET {
             let limits = self.node.limits;
             let Some(socket) = self.socket(key) else {

@@ -1,14 +1,27 @@
 //! WebSocket frames as bytes (RFC 6455, section 5): encoded once, for every socket.
 
+use bytes::Bytes;
 use data_plane_core::CloseCode;
 
 const FINAL_TEXT: u8 = 0x81;
 const FINAL_CLOSE: u8 = 0x88;
+const HEADER_BYTES_MAX: usize = 10;
 
 /// A text message in one frame, not masked.
 #[must_use]
 pub fn text(payload: &str) -> Vec<u8> {
     frame(FINAL_TEXT, payload.as_bytes())
+}
+
+/// A text message whose payload `fill` appends: it is written once, and its header put before it.
+#[must_use]
+pub fn text_with(fill: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut buffer = vec![0; HEADER_BYTES_MAX];
+    fill(&mut buffer);
+    let (header, bytes) = header(FINAL_TEXT, buffer.len() - HEADER_BYTES_MAX);
+    let start = HEADER_BYTES_MAX - bytes;
+    buffer[start..HEADER_BYTES_MAX].copy_from_slice(&header[..bytes]);
+    Bytes::from(buffer).slice(start..)
 }
 
 /// A close frame with number and reason.
@@ -20,21 +33,31 @@ pub fn close(code: CloseCode) -> Vec<u8> {
 }
 
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::with_capacity(payload.len() + 10);
-    frame.push(first);
-    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
-        (Ok(short), _) if short < 126 => frame.push(short),
-        (_, Ok(medium)) => {
-            frame.push(126);
-            frame.extend_from_slice(&medium.to_be_bytes());
+    let (header, bytes) = header(first, payload.len());
+    [&header[..bytes], payload].concat()
+}
+
+/// The header of a frame that is not masked, and how many of its bytes count.
+fn header(first: u8, payload_bytes: usize) -> ([u8; HEADER_BYTES_MAX], usize) {
+    let mut header = [0; HEADER_BYTES_MAX];
+    header[0] = first;
+    let length = (payload_bytes as u64).to_be_bytes();
+    match payload_bytes {
+        0..126 => {
+            header[1] = length[7];
+            (header, 2)
+        }
+        126..65_536 => {
+            header[1] = 126;
+            header[2..4].copy_from_slice(&length[6..]);
+            (header, 4)
         }
         _ => {
-            frame.push(127);
-            frame.extend_from_slice(&(payload.len() as u64).to_be_bytes());
+            header[1] = 127;
+            header[2..].copy_from_slice(&length);
+            (header, 10)
         }
     }
-    frame.extend_from_slice(payload);
-    frame
 }
 
 #[cfg(test)]
@@ -48,6 +71,15 @@ mod tests {
         assert_eq!(text(&"x".repeat(126))[..4], [0x81, 126, 0, 126]);
         assert_eq!(text(&"x".repeat(65_535))[..4], [0x81, 126, 255, 255]);
         assert_eq!(text(&"x".repeat(65_536))[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_payload_written_in_place_is_the_same_frame() {
+        for length in [0, 1, 125, 126, 65_535, 65_536] {
+            let payload = "x".repeat(length);
+            let framed = text_with(|buffer| buffer.extend_from_slice(payload.as_bytes()));
+            assert_eq!(framed, text(&payload), "{length}");
+        }
     }
 
     #[test]

@@ -40,10 +40,8 @@ pub enum Incoming {
 impl Client {
     /// Connects as pusher-js does and takes the greeting.
     pub async fn connect(node: SocketAddr, credentials: &Credentials) -> Self {
-        let path = format!(
-            "/app/{}?protocol=7&client=js&version=8.6.0&flash=false",
-            credentials.key
-        );
+        let path =
+            format!("/app/{}?protocol=7&client=js&version=8.6.0&flash=false", credentials.key);
         let mut client = Self::open(node, &path, None).await;
         client.credentials = credentials.clone();
         client.greeted().await;
@@ -92,10 +90,7 @@ impl Client {
         assert_eq!(greeting["event"], "pusher:connection_established");
         let data = greeting["data"].as_str().expect("its data is a string");
         let data: Value = serde_json::from_str(data).expect("that holds JSON");
-        data["socket_id"]
-            .as_str()
-            .expect("a socket id")
-            .clone_into(&mut self.socket_id);
+        data["socket_id"].as_str().expect("a socket id").clone_into(&mut self.socket_id);
         self.activity_timeout = data["activity_timeout"].as_u64().expect("seconds");
     }
 
@@ -111,8 +106,7 @@ impl Client {
         if channel.starts_with("private-") {
             data["auth"] = json!(self.auth(channel));
         }
-        self.send(&json!({ "event": "pusher:subscribe", "data": data }))
-            .await;
+        self.send(&json!({ "event": "pusher:subscribe", "data": data })).await;
     }
 
     /// What the app's auth endpoint would answer.
@@ -124,8 +118,7 @@ impl Client {
 
     /// Leaves a channel.
     pub async fn unsubscribe(&mut self, channel: &str) {
-        self.send(&json!({ "event": "pusher:unsubscribe", "data": { "channel": channel } }))
-            .await;
+        self.send(&json!({ "event": "pusher:unsubscribe", "data": { "channel": channel } })).await;
     }
 
     /// Sends a text message.
@@ -149,8 +142,7 @@ impl Client {
 
     /// An event whose data is a string.
     pub async fn expect_event(&mut self, channel: &str, name: &str, data: &str) {
-        self.expect(&json!({ "event": name, "channel": channel, "data": data }))
-            .await;
+        self.expect(&json!({ "event": name, "channel": channel, "data": data })).await;
     }
 
     /// Exactly this frame, next.
@@ -163,10 +155,7 @@ impl Client {
         let frame = self.next_frame().await;
         assert_eq!(frame["event"], "pusher:error", "{frame}");
         assert_eq!(frame["data"]["code"], code, "{frame}");
-        frame["data"]["message"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        frame["data"]["message"].as_str().unwrap_or_default().to_owned()
     }
 
     /// An error frame, then a close frame with the same code and text, then the end.
@@ -186,10 +175,8 @@ impl Client {
 
     /// Nothing is on its way: the answer to a ping is what comes next.
     pub async fn expect_nothing(&mut self) {
-        self.send(&json!({ "event": "pusher:ping", "data": {} }))
-            .await;
-        self.expect(&json!({ "event": "pusher:pong", "data": {} }))
-            .await;
+        self.send(&json!({ "event": "pusher:ping", "data": {} })).await;
+        self.expect(&json!({ "event": "pusher:pong", "data": {} })).await;
     }
 
     /// The next frame.

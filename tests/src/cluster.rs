@@ -60,11 +60,7 @@ impl Shape {
     /// Two gateways and three nodes.
     #[must_use]
     pub fn wide() -> Self {
-        Self {
-            gateways: 2,
-            nodes: 3,
-            ..Self::default()
-        }
+        Self { gateways: 2, nodes: 3, ..Self::default() }
     }
 
     /// The same with further arguments for each node, as one line.
@@ -84,8 +80,7 @@ impl Shape {
     /// The same with further arguments for the control plane, as one line.
     #[must_use]
     pub fn control_plane(mut self, line: &str) -> Self {
-        self.control_plane
-            .extend(line.split(' ').map(str::to_owned));
+        self.control_plane.extend(line.split(' ').map(str::to_owned));
         self
     }
 
@@ -158,16 +153,8 @@ impl Cluster {
     }
 
     async fn create_first_app(&self) {
-        let Credentials {
-            app_id,
-            key,
-            secret,
-        } = Credentials::default();
-        let app = App {
-            app_id,
-            key,
-            ..self.shape.app.clone()
-        };
+        let Credentials { app_id, key, secret } = Credentials::default();
+        let app = App { app_id, key, ..self.shape.app.clone() };
         self.admin().create(app, &secret).await;
     }
 
@@ -187,10 +174,7 @@ impl Cluster {
         let stop = CancellationToken::new();
         let running = data_plane::start(config(&own, &self.shape.node), stop.clone());
         let running = running.await.expect("the node starts");
-        Plane {
-            running,
-            _stop: stop.drop_guard(),
-        }
+        Plane { running, _stop: stop.drop_guard() }
     }
 
     async fn start_gateway(&self, place: usize) -> Plane<gateway::Running> {
@@ -205,10 +189,7 @@ impl Cluster {
         let stop = CancellationToken::new();
         let running = gateway::start(config(&own, &self.shape.gateway), stop.clone());
         let running = running.await.expect("the gateway starts");
-        Plane {
-            running,
-            _stop: stop.drop_guard(),
-        }
+        Plane { running, _stop: stop.drop_guard() }
     }
 
     /// Waits until every program says that it is ready.
@@ -328,10 +309,7 @@ async fn start_control_plane(
     let stop = CancellationToken::new();
     let running = control_plane::start(config(&own, &shape.control_plane), stop.clone());
     let running = running.await.expect("the control plane starts");
-    Plane {
-        running,
-        _stop: stop.drop_guard(),
-    }
+    Plane { running, _stop: stop.drop_guard() }
 }
 
 /// Waits for 200 on `/readyz`.

@@ -25,12 +25,7 @@ impl Etcd {
         let folder = TempDir::new_in(fast_disk()).expect("a folder for etcd");
         let (clients, peers) = (free_port(), free_port());
         let child = spawn(folder.path(), clients, peers);
-        let etcd = Self {
-            child,
-            folder,
-            clients,
-            peers,
-        };
+        let etcd = Self { child, folder, clients, peers };
         etcd.answers().await;
         etcd
     }
@@ -63,10 +58,8 @@ impl Etcd {
 }
 
 fn spawn(folder: &Path, clients: u16, peers: u16) -> Child {
-    let (clients, peers) = (
-        format!("http://127.0.0.1:{clients}"),
-        format!("http://127.0.0.1:{peers}"),
-    );
+    let (clients, peers) =
+        (format!("http://127.0.0.1:{clients}"), format!("http://127.0.0.1:{peers}"));
     Command::new("etcd")
         .args(["--name", "test", "--log-level", "error"])
         .arg("--data-dir")
@@ -87,9 +80,5 @@ fn spawn(folder: &Path, clients: u16, peers: u16) -> Child {
 /// Memory where the system has some to mount: etcd waits for its disk on every write.
 fn fast_disk() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() {
-        memory
-    } else {
-        std::env::temp_dir()
-    }
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
 }

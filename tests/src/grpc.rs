@@ -38,18 +38,13 @@ impl Events {
     /// A client with no connection yet.
     #[must_use]
     pub fn new(control_plane: SocketAddr, credentials: Credentials) -> Self {
-        Self {
-            client: EventServiceClient::new(link(control_plane)),
-            credentials,
-        }
+        Self { client: EventServiceClient::new(link(control_plane)), credentials }
     }
 
     /// Publishes with key and secret.
     pub async fn trigger(&self, event: Event) -> Result<TriggerEventResponse, Status> {
-        let request = TriggerEventRequest {
-            app_id: self.credentials.app_id.clone(),
-            event: Some(event),
-        };
+        let request =
+            TriggerEventRequest { app_id: self.credentials.app_id.clone(), event: Some(event) };
         let mut client = self.client.clone();
         let answer = client.trigger_event(self.basic(request)).await?;
         Ok(answer.into_inner())
@@ -110,27 +105,19 @@ impl Admin {
     /// A client with no connection yet.
     #[must_use]
     pub fn new(operations: SocketAddr, token: &str) -> Self {
-        Self {
-            client: AppServiceClient::new(link(operations)),
-            token: token.to_owned(),
-        }
+        Self { client: AppServiceClient::new(link(operations)), token: token.to_owned() }
     }
 
     /// A request with the token.
     pub fn request<T>(&self, message: T) -> Request<T> {
-        with(
-            message,
-            &[("authorization", &format!("Bearer {}", self.token))],
-        )
+        with(message, &[("authorization", &format!("Bearer {}", self.token))])
     }
 
     /// Creates an app; goes on asking while the store is not there yet.
     pub async fn create(&self, app: App, secret: &str) -> App {
         let created = || async {
-            let request = self.request(CreateAppRequest {
-                app: Some(app.clone()),
-                secret: secret.to_owned(),
-            });
+            let request = self
+                .request(CreateAppRequest { app: Some(app.clone()), secret: secret.to_owned() });
             match self.client.clone().create_app(request).await {
                 Ok(created) => created.into_inner().app,
                 Err(status) if status.code() == tonic::Code::Unavailable => None,
@@ -142,10 +129,7 @@ impl Admin {
 
     /// Changes the fields that are present in `app`.
     pub async fn update(&self, app: App) -> Result<App, Status> {
-        let request = self.request(UpdateAppRequest {
-            app: Some(app),
-            update_mask: None,
-        });
+        let request = self.request(UpdateAppRequest { app: Some(app), update_mask: None });
         let updated = self.client.clone().update_app(request).await?;
         Ok(updated.into_inner().app.unwrap_or_default())
     }

@@ -56,8 +56,7 @@ impl Subscribers {
         let mut sockets = Vec::with_capacity(plan.sockets as usize);
         for number in 0..plan.sockets as usize {
             let mut stream = TcpStream::from_std(handshake::subscribe(plan)?);
-            poll.registry()
-                .register(&mut stream, Token(number), Interest::READABLE)?;
+            poll.registry().register(&mut stream, Token(number), Interest::READABLE)?;
             let frames = Frames::default();
             sockets.push(Socket { stream, frames });
         }

@@ -49,9 +49,7 @@ impl Process {
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn();
-        Self {
-            child: child.expect("the program can be started"),
-        }
+        Self { child: child.expect("the program can be started") }
     }
 
     /// What a command prints; fails where it fails.

@@ -37,11 +37,7 @@ impl Proxy {
         let address = listener.local_addr().expect("it has an address");
         let mode = Arc::new(watch::Sender::new(Mode::Open));
         let accepting = tokio::spawn(accept(listener, target, mode.subscribe()));
-        Self {
-            address,
-            mode,
-            _accepting: AbortOnDropHandle::new(accepting),
-        }
+        Self { address, mode, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
     /// Nothing passes any more; connections stay open, as when a machine stands still.

@@ -21,10 +21,6 @@ pub enum Place {
 impl Place {
     /// Waits for a place.
     pub async fn take(alone: bool) -> Self {
-        if alone {
-            Self::Alone(MACHINE.write().await)
-        } else {
-            Self::Shared(MACHINE.read().await)
-        }
+        if alone { Self::Alone(MACHINE.write().await) } else { Self::Shared(MACHINE.read().await) }
     }
 }

@@ -29,11 +29,7 @@ pub struct Credentials {
 impl Default for Credentials {
     /// Those of the all-in-one's development app.
     fn default() -> Self {
-        Self {
-            app_id: "app-id".into(),
-            key: "app-key".into(),
-            secret: "app-secret".into(),
-        }
+        Self { app_id: "app-id".into(), key: "app-key".into(), secret: "app-secret".into() }
     }
 }
 
@@ -83,11 +79,7 @@ impl Backend {
     pub fn new(gateway: SocketAddr, credentials: Credentials) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        Self {
-            http: Client::builder(TokioExecutor::new()).build(connector),
-            gateway,
-            credentials,
-        }
+        Self { http: Client::builder(TokioExecutor::new()).build(connector), gateway, credentials }
     }
 
     /// The same backend with other credentials.
@@ -173,11 +165,8 @@ impl Call {
     /// Signs and sends.
     pub async fn send(mut self) -> Answer {
         self.sign();
-        let query: Vec<_> = self
-            .parameters
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let query: Vec<_> =
+            self.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let gateway = self.backend.gateway;
         let uri = format!("http://{gateway}{}?{}", self.path, query.join("&"));
         let mut request = Request::new(Full::new(self.body));

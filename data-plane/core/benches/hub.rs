@@ -43,9 +43,7 @@ fn encode() {
             buffer.clear();
             frame::event_into(&mut buffer, "price", "market", black_box(data), None);
         });
-        measure(&format!("  serde_json, {name}"), || {
-            serde_json::to_string(black_box(data))
-        });
+        measure(&format!("  serde_json, {name}"), || serde_json::to_string(black_box(data)));
     }
 }
 
@@ -54,10 +52,7 @@ fn subscribe() {
     let app = AppId::parse("app").expect("an app id");
     let market = ChannelName::trusted("market");
     let id = SocketId { left: 1, right: 1 };
-    let key = SocketKey {
-        index: 5_000,
-        generation: 0,
-    };
+    let key = SocketKey { index: 5_000, generation: 0 };
     measure("unsubscribe and subscribe, 10000 subscribers", || {
         hub.unsubscribe(&app, &market, key);
         hub.subscribe(&app, &market, key, id)
@@ -66,13 +61,9 @@ fn subscribe() {
 
 fn parse() {
     let ping = r#"{"event":"pusher:ping","data":{}}"#;
-    measure("frame::parse, ping", || {
-        frame::parse(black_box(ping)).is_ok()
-    });
+    measure("frame::parse, ping", || frame::parse(black_box(ping)).is_ok());
     let subscribe = r#"{"event":"pusher:subscribe","data":{"auth":"","channel":"market"}}"#;
-    measure("frame::parse, subscribe", || {
-        frame::parse(black_box(subscribe)).is_ok()
-    });
+    measure("frame::parse, subscribe", || frame::parse(black_box(subscribe)).is_ok());
 }
 
 fn hub(sockets: u32) -> Hub {
@@ -80,19 +71,8 @@ fn hub(sockets: u32) -> Hub {
     let app = AppId::parse("app").expect("an app id");
     let market = ChannelName::trusted("market");
     for index in 0..sockets {
-        let id = SocketId {
-            left: u64::from(index) + 1,
-            right: 1,
-        };
-        hub.subscribe(
-            &app,
-            &market,
-            SocketKey {
-                index,
-                generation: 0,
-            },
-            id,
-        );
+        let id = SocketId { left: u64::from(index) + 1, right: 1 };
+        hub.subscribe(&app, &market, SocketKey { index, generation: 0 }, id);
     }
     hub.confirm(&app, &market, &mut Vec::new());
     hub

@@ -36,25 +36,13 @@ pub enum Denied {
 /// Whether `auth` is the app's key and, behind a colon, the signature of `signed` by one of the
 /// app's valid secrets. The key is public; the signature is compared in constant time.
 pub fn verify(app: &App, auth: Option<&str>, signed: &str) -> Result<(), Denied> {
-    let auth = auth
-        .filter(|auth| !auth.is_empty())
-        .ok_or(Denied::Missing)?;
-    let behind_key = auth
-        .strip_prefix(app.key.as_str())
-        .and_then(|rest| rest.strip_prefix(':'));
+    let auth = auth.filter(|auth| !auth.is_empty()).ok_or(Denied::Missing)?;
+    let behind_key = auth.strip_prefix(app.key.as_str()).and_then(|rest| rest.strip_prefix(':'));
     let Some(given) = behind_key else {
-        return Err(if auth.contains(':') {
-            Denied::WrongKey
-        } else {
-            Denied::Malformed
-        });
+        return Err(if auth.contains(':') { Denied::WrongKey } else { Denied::Malformed });
     };
     let matches = |secret: &_| Signature::sign(secret, signed.as_bytes()).matches(given.as_bytes());
-    if app.secrets.any(matches) {
-        Ok(())
-    } else {
-        Err(Denied::WrongSignature)
-    }
+    if app.secrets.any(matches) { Ok(()) } else { Err(Denied::WrongSignature) }
 }
 
 impl fmt::Display for Denied {
@@ -98,11 +86,7 @@ mod tests {
         let auth = format!("{}:{digest}", app.key.as_str());
         assert_eq!(verify(app, Some(&auth), signed), Ok(()), "{signed}");
         let other = format!("{signed}x");
-        assert_eq!(
-            verify(app, Some(&auth), &other),
-            Err(Denied::WrongSignature),
-            "{other}"
-        );
+        assert_eq!(verify(app, Some(&auth), &other), Err(Denied::WrongSignature), "{other}");
     }
 
     /// spec/websocket.md A.1, set 1, and the end of spec/http.md 1.7.
@@ -112,30 +96,14 @@ mod tests {
         let id = SocketId::parse("1234.1234").unwrap();
         let private = subscription(id, "private-foobar", None);
         assert_eq!(private, "1234.1234:private-foobar");
-        check(
-            &app,
-            &private,
-            "58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4",
-        );
+        check(&app, &private, "58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4");
         let data = |name| format!(r#"{{"user_id":10,"user_info":{{"name":"{name}"}}}}"#);
         let presence = subscription(id, "presence-foobar", Some(&data("Mr. Channels")));
-        check(
-            &app,
-            &presence,
-            "31935e7d86dba64c2a90aed31fdc61869f9b22ba9d8863bba239c03ca481bc80",
-        );
+        check(&app, &presence, "31935e7d86dba64c2a90aed31fdc61869f9b22ba9d8863bba239c03ca481bc80");
         let presence = subscription(id, "presence-foobar", Some(&data("Mr. Pusher")));
-        check(
-            &app,
-            &presence,
-            "afaed3695da2ffd16931f457e338e6c9f2921fa133ce7dac49f529792be6304c",
-        );
+        check(&app, &presence, "afaed3695da2ffd16931f457e338e6c9f2921fa133ce7dac49f529792be6304c");
         let signin = signin(id, r#"{"id":"12345"}"#);
-        check(
-            &app,
-            &signin,
-            "4708d583dada6a56435fb8bc611c77c359a31eebde13337c16ab43aa6de336ba",
-        );
+        check(&app, &signin, "4708d583dada6a56435fb8bc611c77c359a31eebde13337c16ab43aa6de336ba");
     }
 
     /// spec/websocket.md A.1, set 2.
@@ -186,14 +154,8 @@ mod tests {
     #[test]
     fn both_secrets_of_a_rotation_are_valid_and_a_retired_one_is_not() {
         let mut app = app("k", "new");
-        let auth = format!(
-            "k:{}",
-            Signature::sign(&AppSecret::new("old"), b"1.2:private-a")
-        );
-        assert_eq!(
-            verify(&app, Some(&auth), "1.2:private-a"),
-            Err(Denied::WrongSignature)
-        );
+        let auth = format!("k:{}", Signature::sign(&AppSecret::new("old"), b"1.2:private-a"));
+        assert_eq!(verify(&app, Some(&auth), "1.2:private-a"), Err(Denied::WrongSignature));
         app.secrets.previous = Some(AppSecret::new("old"));
         assert_eq!(verify(&app, Some(&auth), "1.2:private-a"), Ok(()));
     }
@@ -215,9 +177,6 @@ mod tests {
         check(Some(&format!(":{good}")), Err(Denied::WrongKey));
         check(Some("k:"), Err(Denied::WrongSignature));
         check(Some(&format!("k:{good}0")), Err(Denied::WrongSignature));
-        check(
-            Some(&format!("k:{}", good.as_str().to_uppercase())),
-            Err(Denied::WrongSignature),
-        );
+        check(Some(&format!("k:{}", good.as_str().to_uppercase())), Err(Denied::WrongSignature));
     }
 }

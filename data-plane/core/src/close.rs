@@ -122,11 +122,7 @@ mod tests {
     fn texts_fit_into_a_close_frame() {
         for code in CloseCode::ALL {
             assert!(code.text().len() <= 123, "{code:?}");
-            assert_eq!(
-                code.text().is_empty(),
-                code == CloseCode::Normal,
-                "{code:?}"
-            );
+            assert_eq!(code.text().is_empty(), code == CloseCode::Normal, "{code:?}");
         }
     }
 

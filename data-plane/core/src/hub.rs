@@ -70,32 +70,20 @@ impl Hub {
         id: SocketId,
     ) -> Subscribed {
         let subscriber = Subscriber { key, id };
-        match self
-            .apps
-            .entry(app.clone())
-            .or_default()
-            .entry(channel.clone())
-        {
+        match self.apps.entry(app.clone()).or_default().entry(channel.clone()) {
             Entry::Vacant(entry) => {
                 entry.insert(Channel::with(subscriber));
-                Subscribed::Waiting {
-                    first: true,
-                    subscriptions: 1,
-                }
+                Subscribed::Waiting { first: true, subscriptions: 1 }
             }
             Entry::Occupied(mut entry) => {
                 let added = entry.get_mut().add(subscriber);
                 let subscriptions = entry.get().len();
                 match (entry.get().confirmed, added) {
-                    (false, _) => Subscribed::Waiting {
-                        first: false,
-                        subscriptions,
-                    },
+                    (false, _) => Subscribed::Waiting { first: false, subscriptions },
                     (true, false) => Subscribed::Again,
-                    (true, true) => Subscribed::Joined {
-                        channel: entry.key().clone(),
-                        subscriptions,
-                    },
+                    (true, true) => {
+                        Subscribed::Joined { channel: entry.key().clone(), subscriptions }
+                    }
                 }
             }
         }
@@ -154,16 +142,11 @@ impl Hub {
         };
         let subscribers = found.subscribers();
         let Some(excluded) = excluded else {
-            subscribers
-                .iter()
-                .for_each(|subscriber| push(subscriber.key));
+            subscribers.iter().for_each(|subscriber| push(subscriber.key));
             return found.len();
         };
         let mut pushed = 0;
-        for subscriber in subscribers
-            .iter()
-            .filter(|subscriber| subscriber.id != excluded)
-        {
+        for subscriber in subscribers.iter().filter(|subscriber| subscriber.id != excluded) {
             push(subscriber.key);
             pushed += 1;
         }
@@ -185,18 +168,13 @@ impl Hub {
     /// The hub's own copy of a channel's name, for sessions to share.
     #[must_use]
     pub fn name(&self, app: &str, channel: &str) -> Option<&ChannelName> {
-        self.apps
-            .get(app)?
-            .get_key_value(channel)
-            .map(|(name, _)| name)
+        self.apps.get(app)?.get_key_value(channel).map(|(name, _)| name)
     }
 
     /// All channels with their number of sockets, waiting ones included.
     pub fn channels(&self) -> impl Iterator<Item = (&AppId, &ChannelName, u32)> {
         self.apps.iter().flat_map(|(app, channels)| {
-            channels
-                .iter()
-                .map(move |(name, found)| (app, name, found.len()))
+            channels.iter().map(move |(name, found)| (app, name, found.len()))
         })
     }
 

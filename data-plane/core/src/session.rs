@@ -31,10 +31,7 @@ pub struct SessionConfig {
 impl Default for SessionConfig {
     /// Pusher's own numbers.
     fn default() -> Self {
-        Self {
-            activity_timeout: Duration::from_secs(120),
-            pong_timeout: Duration::from_secs(30),
-        }
+        Self { activity_timeout: Duration::from_secs(120), pong_timeout: Duration::from_secs(30) }
     }
 }
 
@@ -117,20 +114,12 @@ impl Session {
         self.handle_activity(now);
         match frame::parse(text) {
             Ok(Inbound::Ping) => effects.push(Effect::Send(frame::pong())),
-            Ok(Inbound::Subscribe {
-                channel,
-                auth,
-                channel_data,
-            }) => {
+            Ok(Inbound::Subscribe { channel, auth, channel_data }) => {
                 let signed = subscribe::Signed { auth, channel_data };
                 effects.push(self.subscribe(&channel, &signed));
             }
             Ok(Inbound::Unsubscribe { channel }) => self.unsubscribe(&channel, effects),
-            Ok(Inbound::ClientEvent {
-                name,
-                channel,
-                data,
-            }) => {
+            Ok(Inbound::ClientEvent { name, channel, data }) => {
                 effects.push(self.client_event(&name, channel.as_deref(), data, now));
             }
             Ok(Inbound::Signin { .. }) => effects.push(Effect::Send(frame::error(
@@ -190,9 +179,7 @@ impl Session {
         if let Ok(place) = self.channels.binary_search(channel) {
             // The hub's copy of the name is the one that all its sockets share.
             self.channels[place] = channel.clone();
-            effects.push(Effect::Send(frame::subscription_succeeded(
-                channel.as_str(),
-            )));
+            effects.push(Effect::Send(frame::subscription_succeeded(channel.as_str())));
         }
     }
 

@@ -32,18 +32,8 @@ impl Wheel {
     /// they are passed over until their turn comes.
     #[must_use]
     pub fn new(start: Instant, tick: Duration, slots: usize) -> Self {
-        assert!(
-            !tick.is_zero() && slots > 0,
-            "a wheel needs a tick and a slot"
-        );
-        Self {
-            start,
-            tick,
-            slots: vec![Vec::new(); slots],
-            entries: 0,
-            done: 0,
-            due_min: u64::MAX,
-        }
+        assert!(!tick.is_zero() && slots > 0, "a wheel needs a tick and a slot");
+        Self { start, tick, slots: vec![Vec::new(); slots], entries: 0, done: 0, due_min: u64::MAX }
     }
 
     /// Adds an entry: it expires at the first tick that is not before `at`.
@@ -78,10 +68,7 @@ impl Wheel {
         if self.entries == 0 {
             return None;
         }
-        let nanos = self
-            .tick
-            .as_nanos()
-            .saturating_mul(u128::from(self.due_min));
+        let nanos = self.tick.as_nanos().saturating_mul(u128::from(self.due_min));
         Some(self.start + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 
@@ -139,10 +126,7 @@ mod tests {
     use super::*;
 
     fn start() -> Instant {
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "a test needs some instant to count from"
-        )]
+        #[allow(clippy::disallowed_methods, reason = "a test needs some instant to count from")]
         Instant::now()
     }
 
@@ -151,10 +135,7 @@ mod tests {
     }
 
     fn key(index: u32) -> SocketKey {
-        SocketKey {
-            index,
-            generation: 0,
-        }
+        SocketKey { index, generation: 0 }
     }
 
     #[test]

@@ -15,6 +15,18 @@ impl Shard {
         (app, id): (Arc<App>, SocketId),
         now: Instant,
     ) {
+        // The settings may have changed since the upgrade was answered; later changes are told.
+        let current = self
+            .node
+            .apps
+            .borrow()
+            .as_ref()
+            .and_then(|apps| apps.by_key(app.key.as_str()).cloned());
+        let app = match current {
+            None => return self.close(key, CloseCode::UnknownApp, now),
+            Some(app) if !app.enabled => return self.close(key, CloseCode::AppDisabled, now),
+            Some(app) => app,
+        };
         let limit = app.limits.connections_max;
         if !self.node.interest().connect(&app.id, limit) {
             return self.close(key, CloseCode::ConnectionQuota, now);
@@ -94,7 +106,7 @@ impl Shard {
         }
     }
 
-    fn mark_dirty(&mut self, key: SocketKey) {
+    pub(super) fn mark_dirty(&mut self, key: SocketKey) {
         if let Some(socket) = self.socket(key)
             && !socket.dirty
         {

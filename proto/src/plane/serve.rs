@@ -162,8 +162,11 @@ impl Servers {
             .max_concurrent_streams(1_024)
             .max_header_list_size(16 << 10)
             .max_local_error_reset_streams(Some(1_024))
-            .initial_stream_window_size(Some(1 << 20))
-            .initial_connection_window_size(Some(4 << 20))
+            // h2 ends a connection (ENHANCE_YOUR_CALM) that has many small frames unread; how many
+            // follows from the connection's window. One stream full of the smallest publishes must
+            // be held up by its own window before that.
+            .initial_stream_window_size(Some(128 << 10))
+            .initial_connection_window_size(Some(6 << 20))
             .keep_alive_interval(Some(Duration::from_secs(20)))
             .keep_alive_timeout(Duration::from_secs(10));
         Self { http1, http2 }

@@ -16,16 +16,10 @@ pub(crate) struct Audience {
 impl Audience {
     /// Returns when every socket is subscribed.
     pub(crate) fn open(address: SocketAddr, sockets: u32) -> anyhow::Result<Self> {
-        let arguments = [
-            ("--address", address.to_string()),
-            ("--sockets", sockets.to_string()),
-        ];
+        let arguments = [("--address", address.to_string()), ("--sockets", sockets.to_string())];
         let (part, mut talk) = Part::role("load", &arguments)?;
         let first = talk.says.next().transpose()?;
-        ensure!(
-            first.as_deref() == Some("ready"),
-            "the load client cannot subscribe"
-        );
+        ensure!(first.as_deref() == Some("ready"), "the load client cannot subscribe");
         let pace = Arc::new(Pace::default());
         let reported = Arc::clone(&pace);
         thread::spawn(move || {
@@ -34,10 +28,6 @@ impl Audience {
             }
             reported.stop("the load client has ended: its error is above");
         });
-        Ok(Self {
-            pace,
-            sockets,
-            _part: part,
-        })
+        Ok(Self { pace, sockets, _part: part })
     }
 }

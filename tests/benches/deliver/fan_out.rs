@@ -50,12 +50,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<FanOut> {
         }
     }
     let [floor_single, node_single, floor_coalesced, node_in_flight] = costs.map(median);
-    Ok(FanOut {
-        floor_single,
-        node_single,
-        floor_coalesced,
-        node_in_flight,
-    })
+    Ok(FanOut { floor_single, node_single, floor_coalesced, node_in_flight })
 }
 
 impl Floor {
@@ -68,11 +63,7 @@ impl Floor {
         let address = talk.says.next().transpose()?;
         let address: SocketAddr = address.context("the floor listens")?.parse()?;
         let audience = Audience::open(address, options.sockets)?;
-        Ok(Self {
-            part,
-            talk,
-            audience,
-        })
+        Ok(Self { part, talk, audience })
     }
 
     /// `frames` events at a time; the next ones when every socket has them.

@@ -49,16 +49,11 @@ fn accept(listener: &TcpListener) -> anyhow::Result<TcpStream> {
     socket.set_nodelay(true)?;
     let mut bytes = [0; 1_024];
     let count = socket.read(&mut bytes)?;
-    ensure!(
-        bytes[..count].ends_with(b"\r\n\r\n"),
-        "an upgrade in pieces"
-    );
+    ensure!(bytes[..count].ends_with(b"\r\n\r\n"), "an upgrade in pieces");
     socket.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")?;
     socket.write_all(&text_frame(r#"{"event":"pusher:connection_established"}"#))?;
     socket.read(&mut bytes).context("a subscription")?;
-    socket.write_all(&text_frame(
-        r#"{"event":"pusher_internal:subscription_succeeded"}"#,
-    ))?;
+    socket.write_all(&text_frame(r#"{"event":"pusher_internal:subscription_succeeded"}"#))?;
     Ok(socket)
 }
 

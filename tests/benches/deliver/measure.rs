@@ -21,11 +21,7 @@ impl Cost {
     ) -> anyhow::Result<Self> {
         let (began, before) = (now(), part::cpu(pids)?);
         work()?;
-        Ok(Self {
-            events,
-            cpu: part::cpu(pids)?.saturating_sub(before),
-            wall: now() - began,
-        })
+        Ok(Self { events, cpu: part::cpu(pids)?.saturating_sub(before), wall: now() - began })
     }
 
     /// CPU time per event, in microseconds.

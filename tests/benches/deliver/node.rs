@@ -37,11 +37,7 @@ impl Node {
     pub(crate) fn start(options: &Options) -> anyhow::Result<Self> {
         if let Some(address) = options.address {
             let pids = options.pid.clone();
-            return Ok(Self {
-                address,
-                pids,
-                _started: None,
-            });
+            return Ok(Self { address, pids, _started: None });
         }
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let data = tempfile::tempdir()?;
@@ -54,11 +50,7 @@ impl Node {
             .args(&options.node_argument);
         let part = Part::program(command)?;
         await_listener(address)?;
-        Ok(Self {
-            address,
-            pids: vec![part.pid()],
-            _started: Some((part, data)),
-        })
+        Ok(Self { address, pids: vec![part.pid()], _started: Some((part, data)) })
     }
 
     /// Resident memory of all its processes, in KiB.

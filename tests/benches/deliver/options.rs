@@ -41,12 +41,7 @@ pub(crate) struct Options {
     #[arg(long, requires = "pid", value_name = "ADDRESS")]
     pub(crate) address: Option<SocketAddr>,
     /// Processes of the server that runs already
-    #[arg(
-        long,
-        requires = "address",
-        value_delimiter = ',',
-        value_name = "PID,…"
-    )]
+    #[arg(long, requires = "address", value_delimiter = ',', value_name = "PID,…")]
     pub(crate) pid: Vec<u32>,
     /// Given by `cargo bench`
     #[arg(long, hide = true)]

@@ -19,9 +19,7 @@ pub(crate) fn publish(
     events: u64,
     (under_way, payload_bytes): (usize, usize),
 ) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let backend = Events::new(address, Credentials::default());
         let (requests, stream) = mpsc::channel(under_way);
@@ -42,12 +40,7 @@ pub(crate) fn publish(
             }
         });
         let request = backend.basic(ReceiverStream::new(stream));
-        let mut answers = backend
-            .client
-            .clone()
-            .trigger_event_stream(request)
-            .await?
-            .into_inner();
+        let mut answers = backend.client.clone().trigger_event_stream(request).await?.into_inner();
         let mut answered = 0;
         while let Some(answer) = answers.message().await? {
             window.add_permits(1);

@@ -4,33 +4,17 @@
 use crate::{fan_out::FanOut, measure::Cost, options::Options, publishing::Publishing};
 
 pub(crate) fn fan_out(options: &Options, costs: &FanOut) {
-    let Options {
-        sockets,
-        payload_bytes,
-        in_flight,
-        ..
-    } = options;
+    let Options { sockets, payload_bytes, in_flight, .. } = options;
     println!("\nDeliveries to {sockets} sockets of one channel, {payload_bytes} bytes of data:");
-    println!(
-        "{:34}{:>14}{:>10}{:>14}",
-        "", "CPU us/delivery", "x floor", "wall us/event"
-    );
+    println!("{:34}{:>14}{:>10}{:>14}", "", "CPU us/delivery", "x floor", "wall us/event");
     let line = |title: &str, cost: &Cost, floor: &Cost| {
         let per_delivery = cost.cpu_us() / f64::from(*sockets);
         let ratio = cost.cpu_us() / floor.cpu_us();
         let wall = cost.wall_us();
         println!("{title:34}{per_delivery:>14.3}{ratio:>10.2}{wall:>14.0}");
     };
-    line(
-        "floor, a write per event",
-        &costs.floor_single,
-        &costs.floor_single,
-    );
-    line(
-        "node, 1 publish in flight",
-        &costs.node_single,
-        &costs.floor_single,
-    );
+    line("floor, a write per event", &costs.floor_single, &costs.floor_single);
+    line("node, 1 publish in flight", &costs.node_single, &costs.floor_single);
     let title = format!("floor, {in_flight} frames per writev");
     line(&title, &costs.floor_coalesced, &costs.floor_coalesced);
     let title = format!("node, {in_flight} publishes in flight");
@@ -47,9 +31,6 @@ pub(crate) fn publishing(costs: &Publishing) {
 }
 
 pub(crate) fn idle(options: &Options, kib_per_socket: f64) {
-    println!(
-        "\nMemory of a subscribed socket that does nothing, at {}:",
-        options.idle_sockets
-    );
+    println!("\nMemory of a subscribed socket that does nothing, at {}:", options.idle_sockets);
     println!("{:34}{kib_per_socket:>10.2} KiB", "");
 }

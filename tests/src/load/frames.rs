@@ -54,9 +54,7 @@ impl Frames {
 pub(super) fn lengths(bytes: &[u8]) -> Option<(usize, usize)> {
     let long = |count: usize| {
         let digits = bytes.get(2..2 + count)?;
-        let length = digits
-            .iter()
-            .fold(0, |sum, digit| sum << 8 | usize::from(*digit));
+        let length = digits.iter().fold(0, |sum, digit| sum << 8 | usize::from(*digit));
         Some((2 + count, length))
     };
     match *bytes.get(1)? {

@@ -16,10 +16,7 @@ pub(super) fn subscribe(plan: &Plan) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(plan.address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut steps = Steps {
-        stream,
-        unread: Vec::new(),
-    };
+    let mut steps = Steps { stream, unread: Vec::new() };
     steps.stream.write_all(upgrade(plan).as_bytes())?;
     steps.answer("101 Switching Protocols")?;
     steps.frame("connection_established")?;

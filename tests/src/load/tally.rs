@@ -12,11 +12,7 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn of(sockets: u32) -> Self {
-        Self {
-            sockets,
-            complete: 0,
-            lacking: VecDeque::new(),
-        }
+        Self { sockets, complete: 0, lacking: VecDeque::new() }
     }
 
     /// One more socket has its `nth` event, counted from 0.

@@ -28,19 +28,9 @@ async fn both_forms_are_accepted() {
     check(call(&backend), 200).await;
     check(call(&backend).header_form(), 200).await;
     // Whatever else is in the query is signed too.
-    check(
-        call(&backend)
-            .set("Extra", "A@b,c;d=e")
-            .set("empty", " ".trim()),
-        200,
-    )
-    .await;
+    check(call(&backend).set("Extra", "A@b,c;d=e").set("empty", " ".trim()), 200).await;
     // A header that a proxy added does not matter where the query is complete.
-    check(
-        call(&backend).header("authorization", "Bearer of-a-proxy"),
-        200,
-    )
-    .await;
+    check(call(&backend).header("authorization", "Bearer of-a-proxy"), 200).await;
 }
 
 #[tokio::test]
@@ -55,13 +45,7 @@ async fn a_call_that_is_not_signed_is_401() {
     check(call(&backend).header_form().without("auth_timestamp"), 401).await;
     check(call(&backend).set("auth_signature", "0".repeat(64)), 401).await;
     check(call(&backend).set("auth_signature", "short"), 401).await;
-    check(
-        call(&backend)
-            .unsigned()
-            .header("authorization", "Bearer token"),
-        401,
-    )
-    .await;
+    check(call(&backend).unsigned().header("authorization", "Bearer token"), 401).await;
     check(call(&backend).set("auth_version", "1.1"), 401).await;
     check(call(&backend).set("body_md5", "0".repeat(32)), 401).await;
 }
@@ -73,11 +57,7 @@ async fn key_and_secret_must_be_the_apps_own() {
     cluster.admin().create(other, "other-secret").await;
     let backend = cluster.backend(0);
     check(call(&backend.with(|who| who.key = "unknown".into())), 401).await;
-    check(
-        call(&backend.with(|who| who.secret = "guessed".into())),
-        401,
-    )
-    .await;
+    check(call(&backend.with(|who| who.secret = "guessed".into())), 401).await;
     let cross = backend.with(|who| {
         who.key = "other-key".into();
         who.secret = "other-secret".into();
@@ -129,25 +109,13 @@ async fn both_secrets_are_valid_while_a_rotation_is_under_way() {
         secret: "new-secret".into(),
         ..Default::default()
     };
-    admin
-        .client
-        .clone()
-        .rotate_app_secret(admin.request(rotate))
-        .await
-        .unwrap();
+    admin.client.clone().rotate_app_secret(admin.request(rotate)).await.unwrap();
     let accepted = || async { (call(&new).send().await.status == 200).then_some(()) };
     tests::eventually("the new secret", accepted).await;
     check(call(&old), 200).await;
-    let retire = proto::v1::RetireAppSecretRequest {
-        app_id: "app-id".into(),
-        ..Default::default()
-    };
-    admin
-        .client
-        .clone()
-        .retire_app_secret(admin.request(retire))
-        .await
-        .unwrap();
+    let retire =
+        proto::v1::RetireAppSecretRequest { app_id: "app-id".into(), ..Default::default() };
+    admin.client.clone().retire_app_secret(admin.request(retire)).await.unwrap();
     let refused = || async { (call(&old).send().await.status == 401).then_some(()) };
     tests::eventually("the old secret is refused", refused).await;
     check(call(&new), 200).await;

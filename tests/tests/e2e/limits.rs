@@ -61,16 +61,11 @@ async fn a_body_that_is_no_event_is_400() {
             &answer,
             400,
             "invalid_input",
-            &answer.json()["field"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
+            &answer.json()["field"].as_str().unwrap_or_default().to_owned(),
         );
     }
-    let answer = backend
-        .call(&b"{\"name\":\"e\",\"channel\":\"room\",\"data\":\"\xff\"}"[..])
-        .send()
-        .await;
+    let answer =
+        backend.call(&b"{\"name\":\"e\",\"channel\":\"room\",\"data\":\"\xff\"}"[..]).send().await;
     assert_eq!(answer.status, 400, "{answer:?}");
     for (changes, code, field) in [
         (json!({ "name": null }), "invalid_input", "name"),
@@ -78,33 +73,17 @@ async fn a_body_that_is_no_event_is_400() {
         (json!({ "name": 7 }), "invalid_input", "name"),
         (json!({ "name": "client-typing" }), "invalid_input", "name"),
         (json!({ "name": "pusher:error" }), "invalid_input", "name"),
-        (
-            json!({ "name": "pusher_internal:x" }),
-            "invalid_input",
-            "name",
-        ),
+        (json!({ "name": "pusher_internal:x" }), "invalid_input", "name"),
         (json!({ "data": null }), "invalid_input", "data"),
-        (
-            json!({ "channel": null }),
-            "missing_channel_info",
-            "channels",
-        ),
-        (
-            json!({ "channels": [] }),
-            "missing_channel_info",
-            "channels",
-        ),
+        (json!({ "channel": null }), "missing_channel_info", "channels"),
+        (json!({ "channels": [] }), "missing_channel_info", "channels"),
         (json!({ "channels": "room" }), "invalid_input", "channels"),
         (json!({ "channels": [7] }), "invalid_input", "channels[0]"),
         (json!({ "channel": 7 }), "invalid_input", "channel"),
         (json!({ "channel": "" }), "invalid_input", "channels"),
         (json!({ "socket_id": "abc" }), "invalid_input", "socket_id"),
         (json!({ "socket_id": 1.2 }), "invalid_input", "socket_id"),
-        (
-            json!({ "info": ["subscription_count"] }),
-            "invalid_input",
-            "info",
-        ),
+        (json!({ "info": ["subscription_count"] }), "invalid_input", "info"),
         (json!({ "tags": { "a": 1 } }), "invalid_input", "tags.a"),
         (json!({ "tags": "a" }), "invalid_input", "tags"),
         (json!({ "delta": "yes" }), "invalid_input", "delta"),
@@ -119,11 +98,7 @@ async fn what_is_unknown_or_null_is_passed_over() {
     let backend = cluster.backend(0);
     let body =
         r#"{"name":"e","channel":"room","data":"x","socket_id":null,"info":null,"new":{"a":[1]}}"#;
-    let answer = backend
-        .call(body)
-        .header("content-type", "text/plain")
-        .send()
-        .await;
+    let answer = backend.call(body).header("content-type", "text/plain").send().await;
     assert_eq!((answer.status, &*answer.text), (200, r#"{"ok":true}"#));
 }
 
@@ -135,23 +110,15 @@ async fn names_and_channels_are_counted() {
     let names = |count: usize| (0..count).map(|n| format!("c-{n}")).collect::<Vec<_>>();
 
     assert_eq!(published(json!({ "name": "é".repeat(200) })).await, 200);
-    let error = refused(
-        &backend,
-        &with(json!({ "name": "é".repeat(201) })),
-        "limit_exceeded",
-        "name",
-    )
-    .await;
+    let error =
+        refused(&backend, &with(json!({ "name": "é".repeat(201) })), "limit_exceeded", "name")
+            .await;
     assert!(error.contains("201") && error.contains("200"), "{error}");
 
     assert_eq!(published(json!({ "channels": names(100) })).await, 200);
-    let error = refused(
-        &backend,
-        &with(json!({ "channels": names(101) })),
-        "limit_exceeded",
-        "channels",
-    )
-    .await;
+    let error =
+        refused(&backend, &with(json!({ "channels": names(101) })), "limit_exceeded", "channels")
+            .await;
     assert!(error.contains("101") && error.contains("100"), "{error}");
 
     assert_eq!(published(json!({ "channel": "c".repeat(200) })).await, 200);
@@ -176,11 +143,7 @@ async fn limits_are_those_of_the_app() {
     assert_eq!(backend.publish(&at_limit).await.status, 200);
     for (changes, code, field) in [
         (json!({ "name": "123456" }), "limit_exceeded", "name"),
-        (
-            json!({ "channels": ["a", "b", "c"] }),
-            "limit_exceeded",
-            "channels",
-        ),
+        (json!({ "channels": ["a", "b", "c"] }), "limit_exceeded", "channels"),
         (json!({ "channel": "aaaaa" }), "invalid_input", "channels"),
     ] {
         refused(&backend, &with(changes), code, field).await;
@@ -193,15 +156,7 @@ async fn one_bad_channel_among_good_ones_stops_all() {
     let backend = cluster.backend(0);
     let mut client = cluster.client(0).await;
     client.subscribe("good").await;
-    for bad in [
-        "bad name",
-        "",
-        "ä",
-        "#room",
-        "a/b",
-        &"x".repeat(201),
-        "private-encrypted-x",
-    ] {
+    for bad in ["bad name", "", "ä", "#room", "a/b", &"x".repeat(201), "private-encrypted-x"] {
         let event = with(json!({ "channels": ["good", bad] }));
         refused(&backend, &event, "invalid_input", "channels").await;
     }
@@ -217,10 +172,9 @@ async fn data_over_the_limit_is_413_and_at_the_limit_200() {
     client.subscribe("room").await;
     // {"a":"…"} has eight bytes besides the text.
     let object = |bytes: usize| json!({ "a": "y".repeat(bytes - 8) });
-    for (data, delivered) in [
-        (json!("é".repeat(1_024)), "é".repeat(1_024)),
-        (object(2_048), object(2_048).to_string()),
-    ] {
+    for (data, delivered) in
+        [(json!("é".repeat(1_024)), "é".repeat(1_024)), (object(2_048), object(2_048).to_string())]
+    {
         let answer = backend.publish(&with(json!({ "data": data }))).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         client.expect_event("room", "e", &delivered).await;
@@ -301,10 +255,7 @@ async fn over_the_rate_of_an_address_is_429_even_unsigned() {
     assert_eq!(answer.header("x-ratelimit-remaining"), "0");
     let seconds: u32 = answer.header("retry-after").parse().unwrap();
     assert!((1..=60).contains(&seconds));
-    assert_eq!(
-        answer.header("x-ratelimit-reset"),
-        answer.header("retry-after")
-    );
+    assert_eq!(answer.header("x-ratelimit-reset"), answer.header("retry-after"));
 }
 
 #[tokio::test]
@@ -319,21 +270,13 @@ async fn every_answer_carries_the_rate_headers() {
         (400, backend.call("{").send().await),
         (401, backend.call("{").unsigned().send().await),
         (404, nowhere.publish(&event()).await),
-        (
-            413,
-            backend
-                .publish(&with(json!({ "data": "x".repeat(102_401) })))
-                .await,
-        ),
+        (413, backend.publish(&with(json!({ "data": "x".repeat(102_401) }))).await),
         (413, backend.call("x".repeat(200_001)).send().await),
     ];
     for (place, (status, answer)) in answers.iter().enumerate() {
         assert_eq!(answer.status, *status, "{answer:?}");
         assert_eq!(answer.header("x-ratelimit-limit"), "1000");
-        assert_eq!(
-            answer.header("x-ratelimit-remaining"),
-            (999 - place).to_string()
-        );
+        assert_eq!(answer.header("x-ratelimit-remaining"), (999 - place).to_string());
         let reset: u32 = answer.header("x-ratelimit-reset").parse().unwrap();
         assert!((1..=60).contains(&reset), "{reset}");
         assert_eq!(answer.header("retry-after"), "");

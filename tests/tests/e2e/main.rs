@@ -2,6 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this is tests")]
 
+mod admin;
 mod auth;
+mod connection;
+mod grpc;
 mod limits;
+mod order;
 mod publish;
+mod race;
+mod settings;
+mod subscribe;

@@ -43,10 +43,7 @@ async fn data_arrives_as_a_string_with_every_byte_kept() {
         ("12345678901234567890.10", "12345678901234567890.10"),
         ("true", "true"),
         ("null", "null"),
-        (
-            r#""héllo — 日本 🚀 \" \\ \n \u0001""#,
-            "héllo — 日本 🚀 \" \\ \n \u{1}",
-        ),
+        (r#""héllo — 日本 🚀 \" \\ \n \u0001""#, "héllo — 日本 🚀 \" \\ \n \u{1}"),
         (r#""h\u00e9llo \ud83d\ude80""#, "héllo 🚀"),
     ];
     for (sent, received) in cases {
@@ -63,23 +60,16 @@ async fn names_may_be_any_unicode() {
     let mut client = cluster.client(0).await;
     client.subscribe("A-z_0=@,.;:").await;
     let backend = cluster.backend(0);
-    backend
-        .publish_text("A-z_0=@,.;:", "注文 \"new\"", "1")
-        .await;
-    client
-        .expect_event("A-z_0=@,.;:", "注文 \"new\"", "1")
-        .await;
+    backend.publish_text("A-z_0=@,.;:", "注文 \"new\"", "1").await;
+    client.expect_event("A-z_0=@,.;:", "注文 \"new\"", "1").await;
 }
 
 #[tokio::test]
 async fn the_named_socket_is_left_out_on_every_channel_and_node() {
     let cluster = Cluster::start(Shape::wide()).await;
     let mut sender = cluster.client(0).await;
-    let mut others = vec![
-        cluster.client(0).await,
-        cluster.client(1).await,
-        cluster.client(2).await,
-    ];
+    let mut others =
+        vec![cluster.client(0).await, cluster.client(1).await, cluster.client(2).await];
     for channel in ["one", "two"] {
         sender.subscribe(channel).await;
         for other in &mut others {
@@ -117,20 +107,14 @@ async fn counts_are_those_of_all_nodes() {
         let channels = ["second", "nobody", "first"];
         json!({ "name": "e", "channels": channels, "data": "x", "info": info })
     };
-    let answer = cluster
-        .backend(1)
-        .publish(&counted("subscription_count"))
-        .await;
+    let answer = cluster.backend(1).publish(&counted("subscription_count")).await;
     let expected = concat!(
         r#"{"channels":{"second":{"subscription_count":2},"#,
         r#""nobody":{"subscription_count":0},"first":{"subscription_count":4}}}"#
     );
     assert_eq!((answer.status, &*answer.text), (200, expected));
 
-    let answer = cluster
-        .backend(0)
-        .publish(&counted("user_count, unknown"))
-        .await;
+    let answer = cluster.backend(0).publish(&counted("user_count, unknown")).await;
     let expected = r#"{"channels":{"second":{},"nobody":{},"first":{}}}"#;
     assert_eq!((answer.status, &*answer.text), (200, expected));
 }

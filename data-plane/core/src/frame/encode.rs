@@ -113,10 +113,7 @@ mod tests {
 
     #[test]
     fn frames_are_spelt_as_the_spec_spells_them() {
-        let id = SocketId {
-            left: 2_759_100_109,
-            right: 9_085_358_341,
-        };
+        let id = SocketId { left: 2_759_100_109, right: 9_085_358_341 };
         assert_eq!(
             connection_established(id, 120),
             r#"{"event":"pusher:connection_established","data":"{\"socket_id\":\"2759100109.9085358341\",\"activity_timeout\":120}"}"#
@@ -133,12 +130,7 @@ mod tests {
             r#"{"event":"pusher_internal:subscription_succeeded","channel":"market","data":"{}"}"#
         );
         assert_eq!(
-            subscription_error(
-                "private-\"x",
-                "AuthError",
-                "The connection is unauthorized.",
-                401
-            ),
+            subscription_error("private-\"x", "AuthError", "The connection is unauthorized.", 401),
             r#"{"event":"pusher:subscription_error","channel":"private-\"x","data":{"type":"AuthError","error":"The connection is unauthorized.","status":401}}"#
         );
     }
@@ -166,9 +158,6 @@ mod tests {
         let mut out = vec![0x81, 3];
         event_into(&mut out, "e", "c", "\u{1}\n\"", None);
         assert_eq!(out[..2], [0x81, 3]);
-        assert_eq!(
-            out[2..],
-            *br#"{"event":"e","channel":"c","data":"\u0001\n\""}"#
-        );
+        assert_eq!(out[2..], *br#"{"event":"e","channel":"c","data":"\u0001\n\""}"#);
     }
 }

@@ -118,20 +118,13 @@ mod tests {
         writer.escaped(text);
         writer.finish();
         assert!(out.len() <= b"before".len() + escaped_max(text), "{text:?}");
-        String::from_utf8(out)
-            .unwrap()
-            .strip_prefix("before")
-            .unwrap()
-            .to_owned()
+        String::from_utf8(out).unwrap().strip_prefix("before").unwrap().to_owned()
     }
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
         assert_eq!(escaped(text), expected);
-        assert_eq!(
-            format!("\"{expected}\""),
-            serde_json::to_string(text).unwrap()
-        );
+        assert_eq!(format!("\"{expected}\""), serde_json::to_string(text).unwrap());
     }
 
     #[test]
@@ -139,10 +132,7 @@ mod tests {
         check("", "");
         check("plain", "plain");
         check(r#"{"a":"b\n"}"#, r#"{\"a\":\"b\\n\"}"#);
-        check(
-            "\u{0}\u{1f}\u{7f}\n\r\t\u{8}\u{c}",
-            "\\u0000\\u001f\u{7f}\\n\\r\\t\\b\\f",
-        );
+        check("\u{0}\u{1f}\u{7f}\n\r\t\u{8}\u{c}", "\\u0000\\u001f\u{7f}\\n\\r\\t\\b\\f");
         check("Zoë \u{2028} 🎉\"", "Zoë \u{2028} 🎉\\\"");
     }
 
@@ -150,9 +140,7 @@ mod tests {
     fn every_pair_of_bytes_in_every_place_of_a_step() {
         for place in 0..10 {
             for first in '\0'..'\u{100}' {
-                for second in [
-                    'x', '"', '\\', '\n', '\0', '!', '#', ']', '[', '\u{80}', 'ÿ',
-                ] {
+                for second in ['x', '"', '\\', '\n', '\0', '!', '#', ']', '[', '\u{80}', 'ÿ'] {
                     let text = format!("{}{first}{second}............", "-".repeat(place));
                     let expected = serde_json::to_string(&text).unwrap();
                     assert_eq!(format!("\"{}\"", escaped(&text)), expected);

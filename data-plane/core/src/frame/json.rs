@@ -79,21 +79,11 @@ mod tests {
         let pick = |text| {
             members(text, ["a", "b"]).map(|found| found.map(|value| value.map(RawValue::get)))
         };
-        assert_eq!(
-            pick(r#"{"a": 1 ,"x":[{}],"a":2}"#).unwrap(),
-            [Some("2"), None]
-        );
-        assert_eq!(
-            pick(r#"{"\u0062":" \" "}"#).unwrap(),
-            [None, Some(r#"" \" ""#)]
-        );
+        assert_eq!(pick(r#"{"a": 1 ,"x":[{}],"a":2}"#).unwrap(), [Some("2"), None]);
+        assert_eq!(pick(r#"{"\u0062":" \" "}"#).unwrap(), [None, Some(r#"" \" ""#)]);
         assert!(pick(r#"{"a":1} 2"#).is_err());
         assert!(pick(r#"[1]"#).unwrap_err().is_data());
-        let deep = format!(
-            r#"{{"x":{}{},"b":0}}"#,
-            "[".repeat(100_000),
-            "]".repeat(100_000)
-        );
+        let deep = format!(r#"{{"x":{}{},"b":0}}"#, "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(pick(&deep).unwrap(), [None, Some("0")]);
     }
 }

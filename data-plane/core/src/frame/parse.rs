@@ -77,26 +77,18 @@ pub fn parse(text: &str) -> Result<Inbound<'_>, BadFrame> {
     let [event, channel, data] = json::members(text, ["event", "channel", "data"])
         .map_err(|error| BadFrame::of_message(&error))?;
     let event = event.and_then(json::text).ok_or(BadFrame::Event)?;
-    let action = event
-        .strip_prefix("pusher:")
-        .or_else(|| event.strip_prefix("sockudo:"));
+    let action = event.strip_prefix("pusher:").or_else(|| event.strip_prefix("sockudo:"));
     match action {
         Some("ping") => Ok(Inbound::Ping),
         Some("pong") => Ok(Inbound::Pong),
         Some("subscribe") => {
             let [channel, auth, channel_data] = strings(data, ["channel", "auth", "channel_data"])?;
             let channel = channel.ok_or(BadFrame::Channel)?;
-            Ok(Inbound::Subscribe {
-                channel,
-                auth,
-                channel_data,
-            })
+            Ok(Inbound::Subscribe { channel, auth, channel_data })
         }
         Some("unsubscribe") => {
             let [channel] = strings(data, ["channel"])?;
-            Ok(Inbound::Unsubscribe {
-                channel: channel.ok_or(BadFrame::Channel)?,
-            })
+            Ok(Inbound::Unsubscribe { channel: channel.ok_or(BadFrame::Channel)? })
         }
         Some("signin") => {
             let [auth, user_data] = strings(data, ["auth", "user_data"])?;
@@ -104,11 +96,7 @@ pub fn parse(text: &str) -> Result<Inbound<'_>, BadFrame> {
         }
         None if event.starts_with("client-") => {
             let channel = channel.and_then(json::text);
-            Ok(Inbound::ClientEvent {
-                name: event,
-                channel,
-                data,
-            })
+            Ok(Inbound::ClientEvent { name: event, channel, data })
         }
         Some(_) | None => Ok(Inbound::Unknown { event }),
     }
@@ -125,11 +113,7 @@ fn strings<'a, const N: usize>(
         return Ok(found.map(|value| value.and_then(json::text)));
     };
     let found = json::members(&inner, names).map_err(|_| BadFrame::Data)?;
-    Ok(found.map(|value| {
-        value
-            .and_then(json::text)
-            .map(|text| Cow::Owned(text.into_owned()))
-    }))
+    Ok(found.map(|value| value.and_then(json::text).map(|text| Cow::Owned(text.into_owned()))))
 }
 
 /// The size of an event's data as limits measure it: the text of a string, the JSON of anything
@@ -147,10 +131,7 @@ impl BadFrame {
         if error.is_data() {
             return Self::NotAnObject;
         }
-        Self::NotJson {
-            line: error.line(),
-            column: error.column(),
-        }
+        Self::NotJson { line: error.line(), column: error.column() }
     }
 }
 
@@ -187,13 +168,7 @@ mod tests {
 
     #[test]
     fn pings_of_every_shape() {
-        for data in [
-            "",
-            r#","data":{}"#,
-            r#","data":null"#,
-            r#","data":"{}""#,
-            r#","data":[1]"#,
-        ] {
+        for data in ["", r#","data":{}"#, r#","data":null"#, r#","data":"{}""#, r#","data":[1]"#] {
             check(&format!(r#"{{"event":"pusher:ping"{data}}}"#), "Ping");
         }
         check(r#"{"event":"pusher:pong","data":{}}"#, "Pong");
@@ -251,15 +226,9 @@ mod tests {
         check(r#"{"event":"pusher:subscribe","data":[]}"#, "Data");
         check(r#"{"event":"pusher:subscribe","data":"nope"}"#, "Data");
         check(r#"{"event":"pusher:subscribe","data":{}}"#, "Channel");
-        check(
-            r#"{"event":"pusher:subscribe","data":{"channel":7}}"#,
-            "Channel",
-        );
+        check(r#"{"event":"pusher:subscribe","data":{"channel":7}}"#, "Channel");
         check(r#"{"event":"pusher:unsubscribe","data":{}}"#, "Channel");
-        check(
-            r#"{"event":"pusher:new"}"#,
-            r#"Unknown { event: "pusher:new" }"#,
-        );
+        check(r#"{"event":"pusher:new"}"#, r#"Unknown { event: "pusher:new" }"#);
         check(r#"{"event":"price"}"#, r#"Unknown { event: "price" }"#);
     }
 }

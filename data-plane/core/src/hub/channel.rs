@@ -24,11 +24,7 @@ pub(super) struct Channel {
 
 impl Channel {
     pub(super) fn with(subscriber: Subscriber) -> Self {
-        Self {
-            subscribers: smallvec![subscriber],
-            places: None,
-            confirmed: false,
-        }
+        Self { subscribers: smallvec![subscriber], places: None, confirmed: false }
     }
 
     pub(super) fn subscribers(&self) -> &[Subscriber] {
@@ -68,7 +64,7 @@ impl Channel {
         if let Some(places) = &mut self.places {
             places.remove(&key);
             if let Some(moved) = self.subscribers.get(place) {
-                places.insert(moved.key, count(place)+1);
+                places.insert(moved.key, count(place));
             }
         }
         self.shed();
@@ -91,20 +87,13 @@ impl Channel {
     fn place(&self, key: SocketKey) -> Option<usize> {
         match &self.places {
             Some(places) => places.get(&key).map(|place| *place as usize),
-            None => self
-                .subscribers
-                .iter()
-                .position(|subscriber| subscriber.key == key),
+            None => self.subscribers.iter().position(|subscriber| subscriber.key == key),
         }
     }
 
     fn index(&self) -> Box<Places> {
         let keys = self.subscribers.iter().map(|subscriber| subscriber.key);
-        Box::new(
-            keys.enumerate()
-                .map(|(place, key)| (key, count(place)))
-                .collect(),
-        )
+        Box::new(keys.enumerate().map(|(place, key)| (key, count(place))).collect())
     }
 }
 

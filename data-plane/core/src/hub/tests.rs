@@ -9,17 +9,8 @@ fn name(text: &str) -> ChannelName {
 }
 
 fn socket(index: u32) -> (SocketKey, SocketId) {
-    let id = SocketId {
-        left: u64::from(index),
-        right: 1,
-    };
-    (
-        SocketKey {
-            index,
-            generation: 0,
-        },
-        id,
-    )
+    let id = SocketId { left: u64::from(index), right: 1 };
+    (SocketKey { index, generation: 0 }, id)
 }
 
 fn subscribe(hub: &mut Hub, channel: &str, index: u32) -> Subscribed {
@@ -49,10 +40,7 @@ fn deliver(hub: &Hub, channel: &str, excluded: Option<u32>) -> Vec<u32> {
 #[test]
 fn nobody_is_served_before_the_channel_is_confirmed() {
     let mut hub = Hub::new();
-    let waiting = |first, subscriptions| Subscribed::Waiting {
-        first,
-        subscriptions,
-    };
+    let waiting = |first, subscriptions| Subscribed::Waiting { first, subscriptions };
     assert_eq!(subscribe(&mut hub, "a", 1), waiting(true, 1));
     assert_eq!(subscribe(&mut hub, "a", 2), waiting(false, 2));
     assert_eq!(subscribe(&mut hub, "a", 2), waiting(false, 2));
@@ -64,10 +52,7 @@ fn nobody_is_served_before_the_channel_is_confirmed() {
     assert!(hub.is_confirmed("app", "a"));
     assert!(confirm(&mut hub, "a").is_empty());
     assert_eq!(deliver(&hub, "a", None), [1, 2]);
-    let joined = Subscribed::Joined {
-        channel: name("a"),
-        subscriptions: 3,
-    };
+    let joined = Subscribed::Joined { channel: name("a"), subscriptions: 3 };
     assert_eq!(subscribe(&mut hub, "a", 3), joined);
     assert_eq!(subscribe(&mut hub, "a", 3), Subscribed::Again);
     assert_eq!(deliver(&hub, "a", Some(2)), [1, 3]);
@@ -96,45 +81,24 @@ fn the_last_to_leave_takes_the_channel_along() {
     confirm(&mut hub, "a");
     assert_eq!(unsubscribe(&mut hub, "a", 3), Unsubscribed::NotThere);
     assert_eq!(unsubscribe(&mut hub, "b", 1), Unsubscribed::NotThere);
-    assert_eq!(
-        unsubscribe(&mut hub, "a", 1),
-        Unsubscribed::Left { subscriptions: 1 }
-    );
+    assert_eq!(unsubscribe(&mut hub, "a", 1), Unsubscribed::Left { subscriptions: 1 });
     assert_eq!(unsubscribe(&mut hub, "a", 1), Unsubscribed::NotThere);
-    assert_eq!(
-        unsubscribe(&mut hub, "a", 2),
-        Unsubscribed::Left { subscriptions: 0 }
-    );
+    assert_eq!(unsubscribe(&mut hub, "a", 2), Unsubscribed::Left { subscriptions: 0 });
     assert_eq!(hub.channels().count(), 0);
     assert!(hub.apps.is_empty());
     assert!(!hub.is_confirmed("app", "a"));
     assert!(confirm(&mut hub, "a").is_empty());
-    assert_eq!(
-        subscribe(&mut hub, "a", 2),
-        Subscribed::Waiting {
-            first: true,
-            subscriptions: 1
-        }
-    );
+    assert_eq!(subscribe(&mut hub, "a", 2), Subscribed::Waiting { first: true, subscriptions: 1 });
 }
 
 #[test]
 fn a_socket_of_another_generation_is_another_socket() {
     let mut hub = Hub::new();
     let (key, id) = socket(1);
-    let later = SocketKey {
-        generation: 1,
-        ..key
-    };
+    let later = SocketKey { generation: 1, ..key };
     hub.subscribe(&app(), &name("a"), key, id);
-    assert_eq!(
-        hub.unsubscribe(&app(), &name("a"), later),
-        Unsubscribed::NotThere
-    );
-    assert_eq!(
-        hub.unsubscribe(&app(), &name("a"), key),
-        Unsubscribed::Left { subscriptions: 0 }
-    );
+    assert_eq!(hub.unsubscribe(&app(), &name("a"), later), Unsubscribed::NotThere);
+    assert_eq!(hub.unsubscribe(&app(), &name("a"), key), Unsubscribed::Left { subscriptions: 0 });
 }
 
 #[test]
@@ -147,10 +111,7 @@ fn apps_do_not_hear_each_other() {
     confirm(&mut hub, "a");
     assert_eq!(deliver(&hub, "a", None), [1]);
     assert_eq!(hub.deliver("other", "a", None, |_| {}), 0);
-    let mut counted: Vec<_> = hub
-        .channels()
-        .map(|(app, _, count)| (app.as_str(), count))
-        .collect();
+    let mut counted: Vec<_> = hub.channels().map(|(app, _, count)| (app.as_str(), count)).collect();
     counted.sort_unstable();
     assert_eq!(counted, [("app", 1), ("other", 1)]);
 }
@@ -171,9 +132,5 @@ fn memory_returns_when_a_crowd_has_left() {
     assert!(channels.capacity() < 100, "{}", channels.capacity());
     let crowd = &channels["crowd"];
     assert_eq!(crowd.subscribers().len(), 1);
-    assert!(
-        crowd.subscribers_capacity() < 100,
-        "{}",
-        crowd.subscribers_capacity()
-    );
+    assert!(crowd.subscribers_capacity() < 100, "{}", crowd.subscribers_capacity());
 }

@@ -59,17 +59,11 @@ impl Session {
         }
         let chars = name.chars().count();
         if chars > limits.event_name_chars_max as usize {
-            return Err(Refusal::LongName {
-                chars,
-                limit: limits.event_name_chars_max,
-            });
+            return Err(Refusal::LongName { chars, limit: limits.event_name_chars_max });
         }
         let bytes = data.map_or(0, frame::payload_bytes);
         if bytes > limits.event_payload_bytes_max as usize {
-            return Err(Refusal::LargeData {
-                bytes,
-                limit: limits.event_payload_bytes_max,
-            });
+            return Err(Refusal::LargeData { bytes, limit: limits.event_payload_bytes_max });
         }
         if let Some(limit) = limits.client_events_per_second {
             let length = Duration::from_secs(limits.client_events_window_seconds.max(1).into());
@@ -90,10 +84,7 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(now: Instant) -> Self {
-        Self {
-            started: now,
-            admitted: 0,
-        }
+        Self { started: now, admitted: 0 }
     }
 
     fn admit(&mut self, limit: u32, length: Duration, now: Instant) -> bool {

@@ -24,12 +24,7 @@ impl Session {
             Err(refusal) => {
                 let message = refusal.to_string();
                 let status = refusal.status();
-                Effect::Send(frame::subscription_error(
-                    channel,
-                    refusal.kind(),
-                    &message,
-                    status,
-                ))
+                Effect::Send(frame::subscription_error(channel, refusal.kind(), &message, status))
             }
         }
     }
@@ -42,8 +37,7 @@ impl Session {
 
     /// Where the channel stands in the sorted list, or where it belongs.
     pub(super) fn place(&self, channel: &str) -> Result<usize, usize> {
-        self.channels
-            .binary_search_by(|name| name.as_str().cmp(channel))
+        self.channels.binary_search_by(|name| name.as_str().cmp(channel))
     }
 
     fn admit(&mut self, channel: &str, signed: &Signed<'_>) -> Result<ChannelName, Refusal> {
@@ -126,10 +120,7 @@ impl fmt::Display for Refusal {
                 | ChannelKind::Encrypted,
             ) => f.write_str("this version of the server does not serve presence channels"),
             Self::TooManyChannels { limit } => {
-                write!(
-                    f,
-                    "this connection is in {limit} channels, which is the limit"
-                )
+                write!(f, "this connection is in {limit} channels, which is the limit")
             }
             Self::Denied(denied) => denied.fmt(f),
         }

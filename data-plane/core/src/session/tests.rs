@@ -16,14 +16,8 @@ fn app() -> App {
         key: AppKey("278d425bdf160c739803".into()),
         secrets: Secrets::one(AppSecret::new("7ad3773142a6692b25b8")),
         enabled: true,
-        limits: Limits {
-            channels_per_connection_max: 3,
-            ..Limits::default()
-        },
-        features: Features {
-            client_events: true,
-            ..Features::default()
-        },
+        limits: Limits { channels_per_connection_max: 3, ..Limits::default() },
+        features: Features { client_events: true, ..Features::default() },
         allowed_origins: Vec::new(),
         revision: 1,
     }
@@ -39,21 +33,13 @@ struct Client {
 
 impl Client {
     fn open(app: App) -> Self {
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "a test needs some instant to count from"
-        )]
+        #[allow(clippy::disallowed_methods, reason = "a test needs some instant to count from")]
         let now = Instant::now();
         let config = SessionConfig::default();
         let mut effects = Vec::new();
         let id = SocketId::parse("1234.1234").unwrap();
         let session = Session::open(Arc::new(app), id, &config, now, &mut effects);
-        let mut client = Self {
-            session,
-            config,
-            now,
-            effects,
-        };
+        let mut client = Self { session, config, now, effects };
         client.expect([sent(OPENED)]);
         client
     }
@@ -73,17 +59,13 @@ impl Client {
     #[track_caller]
     fn check_at<const N: usize>(&mut self, seconds: u64, expected: [Effect; N]) {
         let now = self.now + Duration::from_secs(seconds);
-        self.session
-            .handle_timeout(now, &self.config, &mut self.effects);
+        self.session.handle_timeout(now, &self.config, &mut self.effects);
         self.expect(expected);
     }
 
     #[track_caller]
     fn subscribe<const N: usize>(&mut self, data: &str, expected: [Effect; N]) {
-        self.check(
-            &format!(r#"{{"event":"pusher:subscribe","data":{data}}}"#),
-            expected,
-        );
+        self.check(&format!(r#"{{"event":"pusher:subscribe","data":{data}}}"#), expected);
     }
 
     /// Into a channel with a good signature.
@@ -136,10 +118,7 @@ fn pings_are_answered_and_unknown_events_are_ignored() {
     client.check(r#"{"event":"pusher:pong"}"#, []);
     client.check(r#"{"event":"pusher:from_the_future","data":{}}"#, []);
     client.check(r#"{"event":"price","channel":"market","data":{}}"#, []);
-    client.check(
-        r#"{"event":"pusher_internal:subscription_succeeded","channel":"a"}"#,
-        [],
-    );
+    client.check(r#"{"event":"pusher_internal:subscription_succeeded","channel":"a"}"#, []);
 }
 
 #[test]
@@ -150,35 +129,20 @@ fn bad_messages_are_answered_and_close_nothing() {
     client.check("[]", bad("a message must be a JSON object"));
     client.check("{}", bad("'event' must be a string"));
     client.subscribe("{}", bad("'channel' in 'data' must be a string"));
-    client.subscribe(
-        "7",
-        bad("'data' must be an object, or a string that holds one"),
-    );
-    client
-        .session
-        .handle_binary(b"\xff", client.now, &mut client.effects);
+    client.subscribe("7", bad("'data' must be an object, or a string that holds one"));
+    client.session.handle_binary(b"\xff", client.now, &mut client.effects);
     client.expect(bad("a binary message must hold UTF-8 text"));
-    client.session.handle_binary(
-        br#"{"event":"pusher:ping"}"#,
-        client.now,
-        &mut client.effects,
-    );
+    client.session.handle_binary(br#"{"event":"pusher:ping"}"#, client.now, &mut client.effects);
     client.expect([sent(PONG)]);
 }
 
 #[test]
 fn a_silent_client_is_pinged_and_then_closed() {
     let mut client = Client::open(app());
-    assert_eq!(
-        client.session.poll_timeout(&client.config),
-        client.now + Duration::from_secs(120)
-    );
+    assert_eq!(client.session.poll_timeout(&client.config), client.now + Duration::from_secs(120));
     client.check_at(119, []);
     client.check_at(120, [sent(PING)]);
-    assert_eq!(
-        client.session.poll_timeout(&client.config),
-        client.now + Duration::from_secs(150)
-    );
+    assert_eq!(client.session.poll_timeout(&client.config), client.now + Duration::from_secs(150));
     client.check_at(149, []);
     client.check_at(150, [Effect::Close(CloseCode::PongTimeout)]);
 }
@@ -195,11 +159,7 @@ fn any_frame_is_a_sign_of_life() {
     for frame in frames {
         let mut client = Client::open(app());
         client.check_at(120, [sent(PING)]);
-        frame(
-            &mut client.session,
-            client.now + Duration::from_secs(140),
-            &mut client.effects,
-        );
+        frame(&mut client.session, client.now + Duration::from_secs(140), &mut client.effects);
         client.effects.clear();
         client.check_at(259, []);
         client.check_at(260, [sent(PING)]);
@@ -209,42 +169,27 @@ fn any_frame_is_a_sign_of_life() {
 #[test]
 fn subscribe_confirm_unsubscribe() {
     let mut client = Client::open(app());
-    client.subscribe(
-        r#"{"auth":"","channel":"market"}"#,
-        [Effect::Subscribe(name("market"))],
-    );
+    client.subscribe(r#"{"auth":"","channel":"market"}"#, [Effect::Subscribe(name("market"))]);
     client.subscribe(r#""{\"channel\":\"a\"}""#, [Effect::Subscribe(name("a"))]);
     assert_eq!(client.channels(), ["a", "market"]);
 
     let shared = name("market");
     let succeeded =
         r#"{"event":"pusher_internal:subscription_succeeded","channel":"market","data":"{}"}"#;
-    client
-        .session
-        .handle_subscribed(&shared, &mut client.effects);
+    client.session.handle_subscribed(&shared, &mut client.effects);
     client.expect([sent(succeeded)]);
     let kept = client.session.channels().nth(1).unwrap();
-    assert!(
-        std::ptr::eq(kept.as_str(), shared.as_str()),
-        "the name is not shared"
-    );
+    assert!(std::ptr::eq(kept.as_str(), shared.as_str()), "the name is not shared");
 
-    client.subscribe(
-        r#"{"channel":"market"}"#,
-        [Effect::Subscribe(name("market"))],
-    );
-    client
-        .session
-        .handle_subscribed(&shared, &mut client.effects);
+    client.subscribe(r#"{"channel":"market"}"#, [Effect::Subscribe(name("market"))]);
+    client.session.handle_subscribed(&shared, &mut client.effects);
     client.expect([sent(succeeded)]);
     assert_eq!(client.channels(), ["a", "market"]);
 
     let unsubscribe = r#"{"event":"pusher:unsubscribe","data":{"channel":"market"}}"#;
     client.check(unsubscribe, [Effect::Unsubscribe(name("market"))]);
     client.check(unsubscribe, []);
-    client
-        .session
-        .handle_subscribed(&shared, &mut client.effects);
+    client.session.handle_subscribed(&shared, &mut client.effects);
     client.expect([]);
     assert_eq!(client.channels(), ["a"]);
 }
@@ -264,10 +209,8 @@ fn channels_that_need_a_signature() {
         |channel: &str, reason: Denied| [refused(channel, "AuthError", &reason.to_string(), 401)];
     let mut client = Client::open(app());
     for channel in ["private-x", "private-cache-x", "private-encrypted-cache-x"] {
-        client.subscribe(
-            &format!(r#"{{"channel":"{channel}"}}"#),
-            denied(channel, Denied::Missing),
-        );
+        client
+            .subscribe(&format!(r#"{{"channel":"{channel}"}}"#), denied(channel, Denied::Missing));
         client.subscribe(
             &format!(r#"{{"channel":"{channel}","auth":""}}"#),
             denied(channel, Denied::Missing),
@@ -291,12 +234,7 @@ fn channel_data_is_signed_on_every_kind_of_channel() {
     let with = |data: &str| {
         format!(r#"{{"channel":"private-x","auth":"{auth}","channel_data":"{data}"}}"#)
     };
-    let wrong = refused(
-        "private-x",
-        "AuthError",
-        &Denied::WrongSignature.to_string(),
-        401,
-    );
+    let wrong = refused("private-x", "AuthError", &Denied::WrongSignature.to_string(), 401);
     client.subscribe(&with(""), [wrong.clone()]);
     client.subscribe(&with(r#"{\"user_id\":\"e\"}"#), [wrong]);
     let subscribed = || [Effect::Subscribe(name("private-x"))];
@@ -310,36 +248,20 @@ fn names_and_numbers_have_limits() {
     let long = "x".repeat(201);
     client.subscribe(
         &format!(r#"{{"channel":"{long}"}}"#),
-        [refused(
-            &long,
-            "LimitReached",
-            "the channel name has 201 bytes, the limit is 200",
-            4009,
-        )],
+        [refused(&long, "LimitReached", "the channel name has 201 bytes, the limit is 200", 4009)],
     );
     client.subscribe(
         r#"{"channel":""}"#,
-        [refused(
-            "",
-            "InvalidChannel",
-            "a channel name must not be empty",
-            400,
-        )],
+        [refused("", "InvalidChannel", "a channel name must not be empty", 400)],
     );
     let message = "the channel name has ' ' at position 1; allowed are A-Z a-z 0-9 _ - = @ , . ; :";
-    client.subscribe(
-        r#"{"channel":"a b"}"#,
-        [refused("a b", "InvalidChannel", message, 400)],
-    );
+    client.subscribe(r#"{"channel":"a b"}"#, [refused("a b", "InvalidChannel", message, 400)]);
 
     for channel in ["a", "b", "c"] {
         client.enter(channel);
     }
     let message = "this connection is in 3 channels, which is the limit";
-    client.subscribe(
-        r#"{"channel":"d"}"#,
-        [refused("d", "LimitReached", message, 4100)],
-    );
+    client.subscribe(r#"{"channel":"d"}"#, [refused("d", "LimitReached", message, 4100)]);
     client.enter("c");
     client.check(
         r#"{"event":"pusher:unsubscribe","data":{"channel":"a"}}"#,
@@ -363,10 +285,7 @@ fn what_this_version_does_not_serve_is_said() {
     );
     client.check(
         r#"{"event":"pusher:signin","data":{"auth":"k:s","user_data":"{}"}}"#,
-        [error(
-            4009,
-            "Authentication error: this version of the server has no user sign-in",
-        )],
+        [error(4009, "Authentication error: this version of the server has no user sign-in")],
     );
 }
 
@@ -374,45 +293,20 @@ fn what_this_version_does_not_serve_is_said() {
 fn changed_settings() {
     let mut client = Client::open(app());
     let mut change = |app: Option<App>, expected: &[Effect]| {
-        client
-            .session
-            .handle_app(app.map(Arc::new), &mut client.effects);
+        client.session.handle_app(app.map(Arc::new), &mut client.effects);
         assert_eq!(std::mem::take(&mut client.effects), expected);
     };
+    change(Some(App { revision: 2, ..app() }), &[]);
+    change(Some(App { enabled: false, ..app() }), &[Effect::Close(CloseCode::AppDisabled)]);
     change(
-        Some(App {
-            revision: 2,
-            ..app()
-        }),
-        &[],
-    );
-    change(
-        Some(App {
-            enabled: false,
-            ..app()
-        }),
-        &[Effect::Close(CloseCode::AppDisabled)],
-    );
-    change(
-        Some(App {
-            key: AppKey("other".into()),
-            ..app()
-        }),
+        Some(App { key: AppKey("other".into()), ..app() }),
         &[Effect::Close(CloseCode::UnknownApp)],
     );
     change(None, &[Effect::Close(CloseCode::UnknownApp)]);
 
     let mut client = Client::open(app());
-    let limits = Limits {
-        channels_per_connection_max: 0,
-        ..Limits::default()
-    };
-    client
-        .session
-        .handle_app(Some(Arc::new(App { limits, ..app() })), &mut client.effects);
+    let limits = Limits { channels_per_connection_max: 0, ..Limits::default() };
+    client.session.handle_app(Some(Arc::new(App { limits, ..app() })), &mut client.effects);
     let message = "this connection is in 0 channels, which is the limit";
-    client.subscribe(
-        r#"{"channel":"a"}"#,
-        [refused("a", "LimitReached", message, 4100)],
-    );
+    client.subscribe(r#"{"channel":"a"}"#, [refused("a", "LimitReached", message, 4100)]);
 }

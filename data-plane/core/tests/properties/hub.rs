@@ -8,25 +8,10 @@ use proptest::prelude::*;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Subscribe {
-        app: usize,
-        channel: usize,
-        socket: u32,
-    },
-    Unsubscribe {
-        app: usize,
-        channel: usize,
-        socket: u32,
-    },
-    Confirm {
-        app: usize,
-        channel: usize,
-    },
-    Deliver {
-        app: usize,
-        channel: usize,
-        excluded: Option<u32>,
-    },
+    Subscribe { app: usize, channel: usize, socket: u32 },
+    Unsubscribe { app: usize, channel: usize, socket: u32 },
+    Confirm { app: usize, channel: usize },
+    Deliver { app: usize, channel: usize, excluded: Option<u32> },
 }
 
 const APPS: [&str; 2] = ["one", "two"];
@@ -47,43 +32,25 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Crowds come and go: a phase of random steps, then everybody leaves in some order.
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let leave_all = Just((0..70_u32).collect::<Vec<_>>())
-        .prop_shuffle()
-        .prop_map(|sockets| {
-            let leave = |socket| Step::Unsubscribe {
-                app: 0,
-                channel: 0,
-                socket,
-            };
-            sockets.into_iter().map(leave).collect::<Vec<_>>()
-        });
-    let enter_all = Just((0..70_u32).collect::<Vec<_>>())
-        .prop_shuffle()
-        .prop_map(|sockets| {
-            let enter = |socket| Step::Subscribe {
-                app: 0,
-                channel: 0,
-                socket,
-            };
-            sockets.into_iter().map(enter).collect::<Vec<_>>()
-        });
+    let leave_all = Just((0..70_u32).collect::<Vec<_>>()).prop_shuffle().prop_map(|sockets| {
+        let leave = |socket| Step::Unsubscribe { app: 0, channel: 0, socket };
+        sockets.into_iter().map(leave).collect::<Vec<_>>()
+    });
+    let enter_all = Just((0..70_u32).collect::<Vec<_>>()).prop_shuffle().prop_map(|sockets| {
+        let enter = |socket| Step::Subscribe { app: 0, channel: 0, socket };
+        sockets.into_iter().map(enter).collect::<Vec<_>>()
+    });
     let some = || prop::collection::vec(step(), 0..150);
     (some(), enter_all, some(), leave_all, some())
         .prop_map(|(a, b, c, d, e)| [a, b, c, d, e].concat())
 }
 
 fn key(socket: u32) -> SocketKey {
-    SocketKey {
-        index: socket,
-        generation: 7,
-    }
+    SocketKey { index: socket, generation: 7 }
 }
 
 fn id(socket: u32) -> SocketId {
-    SocketId {
-        left: u64::from(socket),
-        right: 1,
-    }
+    SocketId { left: u64::from(socket), right: 1 }
 }
 
 /// Who is where, as sets; the first of the pair says whether the channel is confirmed.
@@ -97,17 +64,11 @@ impl Model {
         let added = sockets.insert(socket);
         let subscriptions = sockets.len() as u32;
         match (*confirmed, added) {
-            (false, _) => Subscribed::Waiting {
-                first,
-                subscriptions,
-            },
+            (false, _) => Subscribed::Waiting { first, subscriptions },
             (true, false) => Subscribed::Again,
             (true, true) => {
                 let channel = ChannelName::trusted(CHANNELS[channel]);
-                Subscribed::Joined {
-                    channel,
-                    subscriptions,
-                }
+                Subscribed::Joined { channel, subscriptions }
             }
         }
     }
@@ -118,9 +79,7 @@ impl Model {
             return Unsubscribed::NotThere;
         }
         *confirmed &= !sockets.is_empty();
-        Unsubscribed::Left {
-            subscriptions: sockets.len() as u32,
-        }
+        Unsubscribed::Left { subscriptions: sockets.len() as u32 }
     }
 
     fn confirm(&mut self, app: usize, channel: usize) -> BTreeSet<u32> {
@@ -134,11 +93,7 @@ impl Model {
 
     fn deliver(&self, app: usize, channel: usize, excluded: Option<u32>) -> BTreeSet<u32> {
         let (confirmed, sockets) = &self.0[app][channel];
-        let mut reached = if *confirmed {
-            sockets.clone()
-        } else {
-            BTreeSet::new()
-        };
+        let mut reached = if *confirmed { sockets.clone() } else { BTreeSet::new() };
         reached.retain(|socket| Some(*socket) != excluded);
         reached
     }
@@ -148,19 +103,11 @@ fn run(hub: &mut Hub, model: &mut Model, step: Step) -> Result<(), TestCaseError
     let app_id = |app: usize| AppId::parse(APPS[app]).expect("an app id");
     let name = |channel: usize| ChannelName::trusted(CHANNELS[channel]);
     match step {
-        Step::Subscribe {
-            app,
-            channel,
-            socket,
-        } => {
+        Step::Subscribe { app, channel, socket } => {
             let found = hub.subscribe(&app_id(app), &name(channel), key(socket), id(socket));
             prop_assert_eq!(found, model.subscribe(app, channel, socket));
         }
-        Step::Unsubscribe {
-            app,
-            channel,
-            socket,
-        } => {
+        Step::Unsubscribe { app, channel, socket } => {
             let found = hub.unsubscribe(&app_id(app), &name(channel), key(socket));
             prop_assert_eq!(found, model.unsubscribe(app, channel, socket));
         }
@@ -169,16 +116,9 @@ fn run(hub: &mut Hub, model: &mut Model, step: Step) -> Result<(), TestCaseError
             hub.confirm(&app_id(app), &name(channel), &mut joined);
             let expected = model.confirm(app, channel);
             prop_assert_eq!(joined.len(), expected.len());
-            prop_assert_eq!(
-                joined.iter().map(|key| key.index).collect::<BTreeSet<_>>(),
-                expected
-            );
+            prop_assert_eq!(joined.iter().map(|key| key.index).collect::<BTreeSet<_>>(), expected);
         }
-        Step::Deliver {
-            app,
-            channel,
-            excluded,
-        } => {
+        Step::Deliver { app, channel, excluded } => {
             let mut reached = Vec::new();
             let pushed = hub.deliver(APPS[app], CHANNELS[channel], excluded.map(id), |key| {
                 reached.push(key.index);

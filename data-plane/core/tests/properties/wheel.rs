@@ -24,10 +24,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn start() -> Instant {
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a test needs some instant to count from"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "a test needs some instant to count from")]
     Instant::now()
 }
 

@@ -43,20 +43,14 @@ fn refusals() {
     client.check(&event("presence-room", ""), refused(stranger));
     let no_channel = "Channel required for client event";
     client.check(r#"{"event":"client-typing"}"#, refused(no_channel));
-    client.check(
-        r#"{"event":"client-typing","channel":7}"#,
-        refused(no_channel),
-    );
+    client.check(r#"{"event":"client-typing","channel":7}"#, refused(no_channel));
 
     let long = format!("client-{}", "ü".repeat(194));
     let text = format!(r#"{{"event":"{long}","channel":"private-room"}}"#);
     let message = "Invalid event name: the name has 201 characters, the limit is 200";
     client.check(&text, [error(4000, message)]);
 
-    let app = App {
-        features: Features::default(),
-        ..app()
-    };
+    let app = App { features: Features::default(), ..app() };
     let mut client = in_channels(app);
     let disabled = "Client events are not enabled for this app";
     client.check(&event("private-room", ""), refused(disabled));
@@ -64,21 +58,13 @@ fn refusals() {
 
 #[test]
 fn data_is_measured_as_text_or_as_json() {
-    let limits = Limits {
-        event_payload_bytes_max: 4,
-        ..app().limits
-    };
+    let limits = Limits { event_payload_bytes_max: 4, ..app().limits };
     let mut client = in_channels(App { limits, ..app() });
     let too_large = |bytes: usize| {
         let detail = format!("Event payload size ({bytes} bytes) exceeds limit (4 bytes)");
         [error(4301, &format!("Client event error: {detail}"))]
     };
-    for (data, bytes) in [
-        (r#""\u0061bcd""#, 4),
-        (r#""abcde""#, 5),
-        ("[12]", 4),
-        ("[123]", 5),
-    ] {
+    for (data, bytes) in [(r#""\u0061bcd""#, 4), (r#""abcde""#, 5), ("[12]", 4), ("[123]", 5)] {
         let text = event("private-room", &format!(r#","data":{data}"#));
         if bytes == 4 {
             client.check(&text, admitted("private-room", Some(data)));
@@ -110,11 +96,8 @@ fn a_window_lets_so_many_pass() {
 
 #[test]
 fn an_app_may_close_for_it() {
-    let limits = Limits {
-        client_events_per_second: Some(0),
-        client_events_terminate: true,
-        ..app().limits
-    };
+    let limits =
+        Limits { client_events_per_second: Some(0), client_events_terminate: true, ..app().limits };
     let mut client = in_channels(App { limits, ..app() });
     let text = event("private-room", "");
     client.check(&text, [Effect::Close(CloseCode::ClientEventLimit)]);
