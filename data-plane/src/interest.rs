@@ -253,7 +253,7 @@ impl Interest {
     /// Ends lingering interest, and gives up waiting: what must be confirmed without an
     /// acknowledgement.
     pub fn expire(&mut self, now: Instant) -> Vec<Confirmed> {
-        let later = self.lingering.split_off(&(now, 0));
+        let later = self.lingering.split_off(&(now, u64::MAX));
         for ((_, _), (app, channel)) in std::mem::replace(&mut self.lingering, later) {
             let version = self.next_version();
             let entry = self.channels.get_mut(&app).and_then(|entries| entries.get_mut(&channel));

@@ -118,7 +118,8 @@ mod tests {
         let waiting = |outbox: &Outbox| {
             let mut slices = [IoSlice::new(&[]); WRITE_FRAMES_MAX];
             let count = outbox.slices(&mut slices);
-            String::from_utf8(slices[..count].concat()).unwrap()
+            let bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+            String::from_utf8(bytes).unwrap()
         };
         assert_eq!(waiting(&outbox), "abcdefg");
         outbox.advance(4);
