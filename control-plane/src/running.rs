@@ -1,6 +1,8 @@
 //! The life of a control plane of its own: bind, load the settings, serve, drain.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    fs::DirBuilder, net::SocketAddr, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc,
+};
 
 use anyhow::Context as _;
 use proto::plane::{
@@ -51,6 +53,9 @@ pub async fn settings(
     let (store, last_known_good): (Arc<dyn Store>, _) = if etcd_endpoints.is_empty() {
         (Arc::new(FileStore::open(data).await?), None)
     } else {
+        // What is kept may hold secrets: for the owner's eyes, as in the embedded store.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
+        made.with_context(|| format!("the folder {} cannot be made", data.display()))?;
         (etcd(etcd_endpoints)?, Some(data.join("last-known-good")))
     };
     let options = settings::Options {

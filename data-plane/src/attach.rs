@@ -69,8 +69,12 @@ struct Last {
 }
 
 impl Attachment {
-    /// Attaches, and again after each loss, until the process ends.
+    /// Attaches, and again after each loss, until it is dropped.
     pub async fn run(self) {
+        tokio::join!(self.stay_attached(), self.keep_time());
+    }
+
+    async fn stay_attached(&self) {
         let mut fence = Fence::new();
         let mut last = Last::default();
         let mut backoff = BACKOFF_MIN;
@@ -106,8 +110,6 @@ impl Attachment {
         let mut down = opened.map_err(silent)??.into_inner();
         let heartbeats = self.beat();
         tokio::pin!(heartbeats);
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let ended = loop {
             tokio::select! {
                 biased;
@@ -120,7 +122,6 @@ impl Attachment {
                         }
                     }
                 },
-                _ = ticks.tick() => self.tick(),
                 beaten = &mut heartbeats => break beaten,
             }
         };
@@ -227,6 +228,16 @@ impl Attachment {
             app: event.app_id,
             channel: event.channel,
         })
+    }
+
+    /// Attached or not: who waits for an acknowledgement waits for a bounded time.
+    async fn keep_time(&self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.tick();
+        }
     }
 
     fn tick(&self) {

@@ -27,6 +27,8 @@ pub enum Command {
     CloseSubscribed(CloseCode),
     /// Close all sockets at a fixed pace, in random order; take no more when done.
     Drain,
+    /// End the thread.
+    Stop,
 }
 
 /// One event for one channel, encoded once for the whole node.

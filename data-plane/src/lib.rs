@@ -61,6 +61,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct DataPlane {
     node: Arc<Node>,
+    stopped: CancellationToken,
 }
 
 /// Where a node finds what it needs.
@@ -114,9 +115,11 @@ impl DataPlane {
             attached: operations.condition("control plane"),
         };
         info!(node = %attachment.id, threads, "node started");
-        tokio::spawn(attachment.run());
-        tokio::spawn(follow_apps(Arc::clone(&node), operations.condition("settings")));
-        Ok(Self { node })
+        let stopped = CancellationToken::new();
+        let follow = follow_apps(Arc::clone(&node), operations.condition("settings"));
+        tokio::spawn(stopped.clone().run_until_cancelled_owned(attachment.run()));
+        tokio::spawn(stopped.clone().run_until_cancelled_owned(follow));
+        Ok(Self { node, stopped })
     }
 
     /// The routes of the public listener.
@@ -130,8 +133,8 @@ impl DataPlane {
         self.node.metrics.sockets.get()
     }
 
-    /// Closes all sockets with 4200, in random order, over the drain window; returns when none is
-    /// left, or a few seconds after the window.
+    /// Closes all sockets with 4200, in random order, over the drain window. When none is left, or a
+    /// few seconds after the window, the node detaches and its threads end.
     pub async fn drain(&self) {
         self.node.tell_all(|| Command::Drain);
         let patience = self.node.drain_window + Duration::from_secs(3);
@@ -141,6 +144,8 @@ impl DataPlane {
             }
         };
         let _ = tokio::time::timeout(patience, emptied).await;
+        self.stopped.cancel();
+        self.node.tell_all(|| Command::Stop);
     }
 }
 

@@ -54,6 +54,7 @@ pub struct Shard {
     slow: Vec<SocketKey>,
     effects: Vec<Effect>,
     draining: Option<Drain>,
+    stopped: bool,
 }
 
 /// Closing all sockets at a fixed pace.
@@ -83,6 +84,7 @@ impl Shard {
             slow: Vec::new(),
             effects: Vec::new(),
             draining: None,
+            stopped: false,
         }
     }
 
@@ -92,12 +94,12 @@ impl Shard {
         WAKE
     }
 
-    /// Runs until the process ends.
+    /// Runs until it is told to stop.
     pub fn run(mut self) {
         let mut events = Events::with_capacity(1_024);
         let mut commands = Vec::new();
         let mut now = clock();
-        loop {
+        while !self.stopped {
             let timeout = self.timeout(now);
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != std::io::ErrorKind::Interrupted
@@ -189,6 +191,7 @@ impl Shard {
             Command::Apps(apps) => self.change_apps(&apps, now),
             Command::CloseSubscribed(code) => self.close_subscribed(code, now),
             Command::Drain => self.start_drain(now),
+            Command::Stop => self.stopped = true,
         }
     }
 

@@ -1,15 +1,16 @@
 //! The three programs in this process, each on ports of its own.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use clap::{Args, Command, FromArgMatches};
 use proto::v1::App;
 use tempfile::TempDir;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
+    PATIENCE,
     client::Client,
-    eventually,
     grpc::{Admin, Events},
     quiet::Place,
     rest::{Backend, Credentials, get},
@@ -314,9 +315,15 @@ async fn start_control_plane(
 
 /// Waits for 200 on `/readyz`.
 pub async fn is_ready(operations: SocketAddr) {
-    let what = format!("{operations} is ready");
-    let asked = || async move { (get(operations, "/readyz").await.0 == 200).then_some(()) };
-    eventually(&what, asked).await;
+    let began = Instant::now();
+    loop {
+        let (status, text) = get(operations, "/readyz").await;
+        if status == 200 {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{operations} is not ready: {text}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// A program's options from the arguments of its command line.

@@ -10,5 +10,6 @@ mod limits;
 mod order;
 mod publish;
 mod race;
+mod sdk;
 mod settings;
 mod subscribe;

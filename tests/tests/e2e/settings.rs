@@ -165,6 +165,12 @@ async fn a_control_plane_starts_from_disk_without_etcd() {
     let mut cluster = Cluster::start(Shape::default().control_plane(&endpoint)).await;
     let mut client = cluster.client(0).await;
     client.subscribe("room").await;
+    let kept = cluster.folder.path().join("control-plane/last-known-good");
+    let written = || async {
+        let text = std::fs::read_to_string(&kept).unwrap_or_default();
+        text.contains("app-key").then_some(())
+    };
+    tests::eventually("the app is kept on disk", written).await;
     etcd.kill().await;
     cluster.stop_control_plane().await;
     cluster.start_control_plane().await;
