@@ -57,7 +57,7 @@ pub struct Attachment {
     pub id: NodeId,
     /// This life of the node.
     pub boot: BootId,
-    /// Holds while attached with a complete snapshot.
+    /// Holds once the node has attached: it serves on when the control plane is gone.
     pub attached: Condition,
 }
 

@@ -16,6 +16,8 @@ pub struct NodeMetrics {
     pub opened: Counter,
     /// Frames of events put into outboxes.
     pub deliveries: Counter,
+    /// Sockets written to: deliveries per write say how many events left together.
+    pub writes: Counter,
     /// Events that came in.
     pub events: Counter,
     /// Messages that clients sent.
@@ -51,6 +53,7 @@ impl NodeMetrics {
         };
         counter("sockets_opened", "WebSocket upgrades answered", &self.opened);
         counter("deliveries", "Frames of events put into outboxes", &self.deliveries);
+        counter("writes", "Turns in which a socket was written to", &self.writes);
         counter("events", "Events that came in", &self.events);
         counter("messages_received", "Messages that clients sent", &self.received);
         counter("stale_events", "Events refused because their epoch was stale", &self.stale);

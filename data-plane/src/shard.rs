@@ -27,6 +27,8 @@ use crate::{
 const WAKE: Token = Token(usize::MAX);
 /// Messages read from one socket before the others have their turn.
 const READ_BUDGET: u32 = 32;
+/// From this many sockets on, a flush waits for a moment for more to write.
+const COALESCE_SOCKETS: usize = 64;
 /// A close frame has this long to reach its peer.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Resolution of timeouts.
@@ -109,13 +111,23 @@ impl Shard {
             }
             now = clock();
             self.read_ready(&events, now);
-            self.inbox.take(&mut commands);
-            for command in commands.drain(..) {
-                self.run_command(command, now);
+            self.run_commands(&mut commands, now);
+            if self.dirty.len() >= COALESCE_SOCKETS {
+                // This flush takes long, and publishers have just been answered: what they publish
+                // next may leave with it.
+                std::thread::yield_now();
+                self.run_commands(&mut commands, now);
             }
             self.expire(now);
             self.drain(now);
             self.flush();
+        }
+    }
+
+    fn run_commands(&mut self, commands: &mut Vec<Command>, now: Instant) {
+        self.inbox.take(commands);
+        for command in commands.drain(..) {
+            self.run_command(command, now);
         }
     }
 
@@ -296,6 +308,7 @@ impl Shard {
     /// One write, or a vectored one, for each socket with something waiting.
     fn flush(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
+        self.node.metrics.writes.inc_by(dirty.len() as u64);
         for key in dirty.drain(..) {
             let Some(socket) = self.socket(key) else {
                 continue;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Request, Response, header};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{Error, Message, handshake::client::generate_key},
@@ -167,10 +167,9 @@ impl Client {
 
     /// A close frame with this code, next.
     pub async fn expect_close(&mut self, code: u16) {
-        match self.next().await {
-            Incoming::Close(given, _) if given == code => {}
-            other => panic!("expected close {code}, came {other:?}"),
-        }
+        let next = self.next().await;
+        let closed = matches!(next, Incoming::Close(given, _) if given == code);
+        assert!(closed, "expected close {code}, came {next:?}");
     }
 
     /// Nothing is on its way: the answer to a ping is what comes next.
@@ -181,10 +180,11 @@ impl Client {
 
     /// The next frame.
     pub async fn next_frame(&mut self) -> Value {
-        match self.next().await {
-            Incoming::Frame(frame) => frame,
-            other => panic!("expected a frame, came {other:?}"),
-        }
+        let next = self.next().await;
+        let Incoming::Frame(frame) = next else {
+            panic!("expected a frame, came {next:?}");
+        };
+        frame
     }
 
     /// Whatever comes next, but WebSocket pings.
@@ -209,18 +209,16 @@ impl Client {
         }
     }
 
-    /// The TCP connection beneath.
-    #[must_use]
-    pub fn tcp(&self) -> &TcpStream {
-        self.socket.get_ref()
+    /// Sends bytes that need be no WebSocket frame.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        let sent = soon("room to send", self.socket.get_mut().write_all(bytes)).await;
+        sent.expect("the connection is open");
     }
 }
 
 /// The status of an upgrade that was refused.
 #[must_use]
 pub fn refused_status(error: &Error) -> Option<u16> {
-    match error {
-        Error::Http(response) => Some(Response::status(response).as_u16()),
-        _ => None,
-    }
+    let Error::Http(response) = error else { return None };
+    Some(Response::status(response).as_u16())
 }

@@ -36,8 +36,8 @@ pub struct Shape {
     pub node: Vec<String>,
     /// Further arguments of the control plane.
     pub control_plane: Vec<String>,
-    /// The control plane's address as the nodes see it, where that is not its own: a proxy's.
-    pub nodes_call: Option<String>,
+    /// Where the first node finds the control plane, where that is not its own address: a proxy's.
+    pub first_node_calls: Option<SocketAddr>,
     /// No other test runs meanwhile.
     pub alone: bool,
 }
@@ -51,7 +51,7 @@ impl Default for Shape {
             gateway: Vec::new(),
             node: Vec::new(),
             control_plane: Vec::new(),
-            nodes_call: None,
+            first_node_calls: None,
             alone: false,
         }
     }
@@ -160,15 +160,14 @@ impl Cluster {
     }
 
     async fn start_node(&self, place: usize) -> Plane<data_plane::Running> {
-        let internal = format!("http://{}", self.internal);
-        let calls = self.shape.nodes_call.clone().unwrap_or(internal);
+        let calls = self.shape.first_node_calls.filter(|_| place == 0).unwrap_or(self.internal);
         let kept = self.folder.path().join(format!("node-{place}.apps"));
         let own = [
             "--listen=127.0.0.1:0".to_owned(),
             "--operations-listen=127.0.0.1:0".to_owned(),
             "--drain-seconds=1".to_owned(),
             "--shard-threads=2".to_owned(),
-            format!("--control-plane={calls}"),
+            format!("--control-plane=http://{calls}"),
             format!("--node-id=node-{place}"),
             format!("--last-known-good={}", kept.display()),
         ];

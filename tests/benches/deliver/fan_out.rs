@@ -23,9 +23,10 @@ pub(crate) struct FanOut {
 
 /// A floor with its audience.
 struct Floor {
-    part: Part,
-    talk: Talk,
+    /// Goes first when this is dropped: it does not like to be left.
     audience: Audience,
+    talk: Talk,
+    part: Part,
 }
 
 /// Alternates, so that what disturbs the machine disturbs both.

@@ -88,14 +88,13 @@ async fn the_quota_of_an_app_counts_all_nodes() {
     for node in 0..3 {
         let over = || async {
             let mut client = Client::open(cluster.node_address(node), APP, None).await;
-            match client.next().await {
-                Incoming::Frame(frame) if frame["event"] == "pusher:error" => {
-                    assert_eq!(frame["data"]["code"], 4004);
-                    client.expect_close(4004).await;
-                    Some(())
-                }
-                _ => None,
+            let frame = client.next_frame().await;
+            if frame["event"] != "pusher:error" {
+                return None;
             }
+            assert_eq!(frame["data"]["code"], 4004);
+            client.expect_close(4004).await;
+            Some(())
         };
         tests::eventually("the quota is known everywhere", over).await;
     }

@@ -57,12 +57,8 @@ async fn a_body_that_is_no_event_is_400() {
         "{\"name\":\"\u{0}\"}",
     ] {
         let answer = backend.call(body).send().await;
-        check(
-            &answer,
-            400,
-            "invalid_input",
-            &answer.json()["field"].as_str().unwrap_or_default().to_owned(),
-        );
+        let field = answer.json()["field"].as_str().unwrap_or_default().to_owned();
+        check(&answer, 400, "invalid_input", &field);
     }
     let answer =
         backend.call(&b"{\"name\":\"e\",\"channel\":\"room\",\"data\":\"\xff\"}"[..]).send().await;
