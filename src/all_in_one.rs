@@ -12,7 +12,7 @@ use proto::{
     plane::{
         operations::Operations,
         serve::{Listener, ListenerMetrics},
-        tls::{Tls, TlsFiles},
+        tls::Tls,
     },
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -44,10 +44,7 @@ pub(crate) async fn start(
     let (tcp, address) = bind(config.listen).await?;
     let (operations_tcp, operations_address) = bind(config.operations_listen).await?;
     let encrypted = config.tls_certificate.is_some();
-    let tls = match config.tls_certificate.take().zip(config.tls_key.take()) {
-        Some((certificate, key)) => Some(Tls::follow(TlsFiles { certificate, key })?),
-        None => None,
-    };
+    let tls = Tls::configured(config.tls_certificate.take().zip(config.tls_key.take()))?;
     let settings = control_plane::open_settings(&[], &config.data, &config.control_plane).await?;
     let (app, secret) = welcome::development_app();
     let first_start = settings.create_if_new(app, secret).await?;

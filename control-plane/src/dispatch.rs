@@ -100,7 +100,7 @@ impl Dispatcher {
         self.shards.raise_epochs(&hello.epochs);
         let attached = self.nodes.attach(hello, boot, Instant::now().into_std());
         if let Some(former) = &attached.replaced {
-            former.retire(Instant::now().into_std());
+            former.detach_any(Instant::now().into_std());
             self.shards.forget(former, None);
         }
         self.metrics.attached.inc();

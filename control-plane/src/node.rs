@@ -180,12 +180,6 @@ impl Node {
         self.waker.wake();
     }
 
-    /// Another life of the node has taken its place: nobody waits for this one any longer.
-    pub fn retire(&self, now: Instant) {
-        self.state().detach(now);
-        self.waker.wake();
-    }
-
     /// Puts an event behind those on their way; called under the shard's lock, so that all nodes see
     /// one order.
     pub fn push(&self, event: &Arc<DispatchedEvent>, ack: &Waiter<'_>) -> Pushed {

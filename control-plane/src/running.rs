@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use proto::plane::{
     operations::Operations,
     serve::{Listener, ListenerMetrics},
-    tls::{Tls, TlsFiles},
+    tls::Tls,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -82,10 +82,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let (tcp, address) = bind(config.listen).await?;
     let (internal_tcp, internal_address) = bind(config.internal_listen).await?;
     let (operations_tcp, operations_address) = bind(config.operations_listen).await?;
-    let tls = match config.tls_certificate.zip(config.tls_key) {
-        Some((certificate, key)) => Some(Tls::follow(TlsFiles { certificate, key })?),
-        None => None,
-    };
+    let tls = Tls::configured(config.tls_certificate.zip(config.tls_key))?;
     let settings = settings(&config.etcd_endpoints, &config.data, &config.options).await?;
     let operations = Operations::default();
     let loaded = operations.condition("settings");

@@ -39,7 +39,7 @@ use proto::{
     plane::{
         operations::{Condition, Operations},
         serve::{Listener as HttpListener, ListenerMetrics},
-        tls::{Tls, TlsFiles},
+        tls::Tls,
     },
     watch::{AppsReceiver, Watcher},
 };
@@ -220,10 +220,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let operations_tcp =
         TcpListener::bind(config.operations_listen).await.context("operations_listen")?;
     let (address, operations_address) = (tcp.local_addr()?, operations_tcp.local_addr()?);
-    let tls = match config.tls_certificate.zip(config.tls_key) {
-        Some((certificate, key)) => Some(Tls::follow(TlsFiles { certificate, key })?),
-        None => None,
-    };
+    let tls = Tls::configured(config.tls_certificate.zip(config.tls_key))?;
     let connect = || link::remote(&config.control_plane).context("control_plane");
     let node_id = config.node_id.clone().unwrap_or_else(made_up_name);
     let watcher = Watcher {

@@ -8,7 +8,7 @@ use proto::{
     plane::{
         operations::Operations,
         serve::{Listener, ListenerMetrics},
-        tls::{Tls, TlsFiles},
+        tls::Tls,
     },
     watch::Watcher,
 };
@@ -45,10 +45,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let tcp = bind(config.listen).await?;
     let operations_tcp = bind(config.operations_listen).await?;
     let (address, operations_address) = (tcp.local_addr()?, operations_tcp.local_addr()?);
-    let tls = match config.tls_certificate.zip(config.tls_key) {
-        Some((certificate, key)) => Some(Tls::follow(TlsFiles { certificate, key })?),
-        None => None,
-    };
+    let tls = Tls::configured(config.tls_certificate.zip(config.tls_key))?;
     let links = config.control_plane.iter().map(|address| {
         link::remote(address).with_context(|| format!("{address} is no control plane's address"))
     });

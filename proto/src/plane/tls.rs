@@ -61,6 +61,11 @@ impl Tls {
         Ok(Self { current })
     }
 
+    /// What the options `--tls-certificate` and `--tls-key` ask for: they come together or not at all.
+    pub fn configured(files: Option<(PathBuf, PathBuf)>) -> io::Result<Option<Self>> {
+        files.map(|(certificate, key)| Self::follow(TlsFiles { certificate, key })).transpose()
+    }
+
     /// An acceptor for one connection.
     #[must_use]
     pub fn acceptor(&self) -> TlsAcceptor {
