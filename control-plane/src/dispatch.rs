@@ -138,6 +138,7 @@ impl Dispatcher {
                 self.shards.forget(node, Some(*attachment));
                 Ok(())
             }
+            Up::ClientEvent(_) | Up::CacheMiss(_) | Up::Draining(_) => Ok(()),
             Up::Delivered(delivered) => {
                 self.shards.raise_epochs(&delivered.stale);
                 node.delivered(delivered.position, Instant::now().into_std());
@@ -194,6 +195,41 @@ impl DispatchService for Dispatcher {
             channels: answer.channels,
             rate_limit: answer.quota.map(Into::into),
         }))
+    }
+
+    async fn publish_batch(
+        &self,
+        _: Request<proto::internal::PublishBatchRequest>,
+    ) -> Result<Response<proto::internal::PublishBatchResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn list_channels(
+        &self,
+        _: Request<proto::internal::ListChannelsRequest>,
+    ) -> Result<Response<proto::internal::ListChannelsResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn get_channel(
+        &self,
+        _: Request<proto::internal::GetChannelRequest>,
+    ) -> Result<Response<proto::internal::GetChannelResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn list_channel_users(
+        &self,
+        _: Request<proto::internal::ListChannelUsersRequest>,
+    ) -> Result<Response<proto::internal::ListChannelUsersResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn terminate_user_connections(
+        &self,
+        _: Request<proto::internal::TerminateUserConnectionsRequest>,
+    ) -> Result<Response<proto::internal::TerminateUserConnectionsResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
     }
 
     type AttachStream = Down;

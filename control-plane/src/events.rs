@@ -164,6 +164,41 @@ impl EventService for Events {
         Ok(Response::new(batch))
     }
 
+    async fn send_to_user(
+        &self,
+        _: Request<proto::v1::SendToUserRequest>,
+    ) -> Result<Response<proto::v1::SendToUserResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn list_channels(
+        &self,
+        _: Request<proto::v1::ListChannelsRequest>,
+    ) -> Result<Response<proto::v1::ListChannelsResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn get_channel(
+        &self,
+        _: Request<proto::v1::GetChannelRequest>,
+    ) -> Result<Response<proto::v1::GetChannelResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn list_channel_users(
+        &self,
+        _: Request<proto::v1::ListChannelUsersRequest>,
+    ) -> Result<Response<proto::v1::ListChannelUsersResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn terminate_user_connections(
+        &self,
+        _: Request<proto::v1::TerminateUserConnectionsRequest>,
+    ) -> Result<Response<proto::v1::TerminateUserConnectionsResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
     type TriggerEventStreamStream =
         Pin<Box<dyn Stream<Item = Result<TriggerEventStreamResponse, Status>> + Send>>;
 

@@ -228,6 +228,7 @@ fn event(app: &AppId, publish: &Publish, index: usize, place: Place) -> Dispatch
         tags: publish.event.tags.clone().map(|pairs| v1::EventTags { pairs }),
         delta: publish.event.delta,
         excluded: publish.excluded.map(Into::into),
+        ..DispatchedEvent::default()
     }
 }
 

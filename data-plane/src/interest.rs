@@ -223,6 +223,7 @@ impl Interest {
                         channel: channel.to_string(),
                         subscriptions: entry.map_or(0, Entry::total),
                         linger: entry.is_some_and(|entry| entry.linger.is_some()),
+                        watched: false,
                     });
                 }
                 Subject::App(app) => report.connections.push(AppConnections {

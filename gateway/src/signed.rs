@@ -12,7 +12,7 @@ use axum::{body::Body, extract::Request};
 use bytes::Bytes;
 use http::{header, request::Parts};
 use http_body::Body as _;
-use model::{App, AppId, AppKey, AppSecret, Features, Limits, Reason, Rejection, Secrets};
+use model::{App, AppId, AppSecret, Reason, Rejection, Secrets};
 
 pub use claim::string_to_sign;
 pub use query::Query;
@@ -72,15 +72,9 @@ impl Signed {
 
 /// An app that nobody can sign for: what it takes to refuse an unknown app is what it takes to refuse
 /// a bad signature.
-static NOBODY: LazyLock<App> = LazyLock::new(|| App {
-    id: AppId::parse("nobody").expect("six letters are an app id"),
-    key: AppKey(Arc::from("")),
-    secrets: Secrets::one(AppSecret::new("")),
-    enabled: false,
-    limits: Limits::default(),
-    features: Features::default(),
-    allowed_origins: Vec::new(),
-    revision: 0,
+static NOBODY: LazyLock<App> = LazyLock::new(|| {
+    let id = AppId::parse("nobody").expect("six letters are an app id");
+    App { enabled: false, ..App::new(id, "", Secrets::one(AppSecret::new(""))) }
 });
 
 /// Finds the app of the path and verifies the query against it.

@@ -1,6 +1,6 @@
 //! Wire to words and back: the only file that speaks both.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use model::{
@@ -95,6 +95,8 @@ impl TryFrom<&internal::AppRecord> for App {
             limits: limits(app.limits.as_ref())?,
             features: features(app.features.as_ref()),
             allowed_origins: origins(&app.allowed_origins)?,
+            webhooks: Vec::new(),
+            idempotency: idempotency(app.idempotency.as_ref())?,
             revision: app.revision,
         })
     }
@@ -154,16 +156,20 @@ fn limits(wire: Option<&v1::AppLimits>) -> Result<Limits, Rejection> {
     })
 }
 
-/// A number of 1 to `most`, or the default where it is absent.
+/// A limit of 1 to `most`, or the default where it is absent.
 fn within(name: &str, value: Option<u32>, default: u32, most: u32) -> Result<u32, Rejection> {
+    setting(&format!("limits.{name}"), value, default, most)
+}
+
+/// A number of 1 to `most`, or the default where it is absent. The name is the one in the error.
+fn setting(name: &str, value: Option<u32>, default: u32, most: u32) -> Result<u32, Rejection> {
     match value {
         None => Ok(default),
         Some(value) if (1..=most).contains(&value) => Ok(value),
-        Some(value) => Err(Rejection::field(
-            Reason::InvalidInput,
-            format!("limits.{name}"),
-            format!("limits.{name} is {value}, allowed are 1 to {most}"),
-        )),
+        Some(value) => {
+            let message = format!("{name} is {value}, allowed are 1 to {most}");
+            Err(Rejection::field(Reason::InvalidInput, name.to_owned(), message))
+        }
     }
 }
 
@@ -178,6 +184,13 @@ fn features(wire: Option<&v1::AppFeatures>) -> Features {
         tags_delivered: wire.tags_delivered.unwrap_or(true),
         delta_compression: wire.delta_compression.unwrap_or(true),
     }
+}
+
+fn idempotency(wire: Option<&v1::IdempotencySettings>) -> Result<Option<Duration>, Rejection> {
+    let Some(wire) = wire else { return Ok(Some(App::IDEMPOTENCY)) };
+    let default = App::IDEMPOTENCY.as_secs() as u32;
+    let seconds = setting("idempotency.ttl_seconds", wire.ttl_seconds, default, 86_400)?;
+    Ok(wire.enabled.unwrap_or(true).then(|| Duration::from_secs(seconds.into())))
 }
 
 fn origins(wire: &[String]) -> Result<Vec<OriginPattern>, Rejection> {

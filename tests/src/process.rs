@@ -4,17 +4,29 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Command as BlockingCommand, Stdio},
-    sync::LazyLock,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU16, Ordering},
+    },
 };
 
 use tokio::process::{Child, Command};
 
-/// A port that was free a moment ago.
+/// Ports below those that the system gives to outgoing connections (32,768 and up on Linux): a port
+/// from up there may be a client's before the program that it was meant for has bound it.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
+/// A free port that no other caller in this process is given, and no outgoing connection either.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("some port is free");
-    let address = listener.local_addr().expect("it has an address");
-    address.port()
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let span = PORTS.end - PORTS.start;
+    // Processes that run side by side begin at different places.
+    let first = (std::process::id() % u32::from(span)) as u16;
+    let next = || PORTS.start + (first + TAKEN.fetch_add(1, Ordering::Relaxed) % span) % span;
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let mut tried = std::iter::repeat_with(next).take(span.into());
+    tried.find(is_free).expect("some port is free")
 }
 
 /// The folder with the programs, built as this test is: once, and at once where nothing has changed.

@@ -65,21 +65,12 @@ impl std::error::Error for Denied {}
 
 #[cfg(test)]
 mod tests {
-    use model::{AppId, AppKey, AppSecret, Features, Limits, Secrets};
+    use model::{AppId, AppSecret, Secrets};
 
     use super::*;
 
     fn app(key: &str, secret: &str) -> App {
-        App {
-            id: AppId::parse("1").unwrap(),
-            key: AppKey(key.into()),
-            secrets: Secrets::one(AppSecret::new(secret)),
-            enabled: true,
-            limits: Limits::default(),
-            features: Features::default(),
-            allowed_origins: Vec::new(),
-            revision: 1,
-        }
+        App::new(AppId::parse("1").unwrap(), key, Secrets::one(AppSecret::new(secret)))
     }
 
     fn check(app: &App, signed: &str, digest: &str) {

@@ -73,6 +73,41 @@ impl DispatchService for ControlPlane {
         }
     }
 
+    async fn publish_batch(
+        &self,
+        _: Request<proto::internal::PublishBatchRequest>,
+    ) -> Result<Response<proto::internal::PublishBatchResponse>, Status> {
+        Err(Status::unimplemented("not scripted"))
+    }
+
+    async fn list_channels(
+        &self,
+        _: Request<proto::internal::ListChannelsRequest>,
+    ) -> Result<Response<proto::internal::ListChannelsResponse>, Status> {
+        Err(Status::unimplemented("not scripted"))
+    }
+
+    async fn get_channel(
+        &self,
+        _: Request<proto::internal::GetChannelRequest>,
+    ) -> Result<Response<proto::internal::GetChannelResponse>, Status> {
+        Err(Status::unimplemented("not scripted"))
+    }
+
+    async fn list_channel_users(
+        &self,
+        _: Request<proto::internal::ListChannelUsersRequest>,
+    ) -> Result<Response<proto::internal::ListChannelUsersResponse>, Status> {
+        Err(Status::unimplemented("not scripted"))
+    }
+
+    async fn terminate_user_connections(
+        &self,
+        _: Request<proto::internal::TerminateUserConnectionsRequest>,
+    ) -> Result<Response<proto::internal::TerminateUserConnectionsResponse>, Status> {
+        Err(Status::unimplemented("not scripted"))
+    }
+
     type AttachStream = Empty<Result<AttachResponse, Status>>;
 
     async fn attach(

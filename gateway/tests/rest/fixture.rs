@@ -8,7 +8,7 @@ use gateway::{
     signed::{Query, string_to_sign},
 };
 use md5::{Digest as _, Md5};
-use model::{App, AppId, AppKey, AppSecret, Apps, Features, Limits, Secrets, Signature};
+use model::{App, AppId, AppSecret, Apps, Secrets, Signature};
 use proto::{
     link,
     plane::{
@@ -38,16 +38,7 @@ pub(crate) struct Fixture {
 
 /// An enabled app.
 pub(crate) fn app(id: &str, key: &str, secret: &str) -> App {
-    App {
-        id: AppId::parse(id).unwrap(),
-        key: AppKey(key.into()),
-        secrets: Secrets::one(AppSecret::new(secret)),
-        enabled: true,
-        limits: Limits::default(),
-        features: Features::default(),
-        allowed_origins: Vec::new(),
-        revision: 1,
-    }
+    App::new(AppId::parse(id).unwrap(), key, Secrets::one(AppSecret::new(secret)))
 }
 
 /// The apps of the vectors, another one, and one that is disabled.

@@ -1,8 +1,8 @@
 //! An app: a tenant with its credentials, limits and switches.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{Limits, constant_time_eq};
+use crate::{Limits, Webhook, constant_time_eq};
 
 /// The app in the path of REST calls. At most 128 bytes of `A-Z a-z 0-9 _ - .`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -226,11 +226,40 @@ pub struct App {
     pub features: Features,
     /// Allowed `Origin` headers of WebSockets; empty allows all.
     pub allowed_origins: Vec<OriginPattern>,
+    /// What the app's backend is told over HTTP.
+    pub webhooks: Vec<Webhook>,
+    /// For how long a publish with the same idempotency key is delivered once; `None`: keys are ignored.
+    pub idempotency: Option<Duration>,
     /// Revision of this app's record in the store; grows with each change.
     pub revision: u64,
 }
 
 impl App {
+    /// How long an idempotency key is remembered unless the app says otherwise.
+    pub const IDEMPOTENCY: Duration = Duration::from_secs(120);
+
+    /// An app with the documented defaults, at revision 0.
+    #[must_use]
+    pub fn new(id: AppId, key: &str, secrets: Secrets) -> Self {
+        Self {
+            id,
+            key: AppKey(key.into()),
+            secrets,
+            enabled: true,
+            limits: Limits::default(),
+            features: Features {
+                tag_filtering: true,
+                tags_delivered: true,
+                delta_compression: true,
+                ..Features::default()
+            },
+            allowed_origins: Vec::new(),
+            webhooks: Vec::new(),
+            idempotency: Some(Self::IDEMPOTENCY),
+            revision: 0,
+        }
+    }
+
     /// Whether a WebSocket with this `Origin` header may open.
     #[must_use]
     pub fn allows_origin(&self, origin: &str) -> bool {

@@ -83,6 +83,12 @@ impl ChannelName {
         }
     }
 
+    /// The channel of a user's own events.
+    #[must_use]
+    pub fn of_user(user: &str) -> Self {
+        Self(format!("{USER_PREFIX}{user}").into())
+    }
+
     /// A name that some plane has checked already: used when it comes over an internal stream.
     #[must_use]
     pub fn trusted(text: &str) -> Self {

@@ -6,9 +6,11 @@
 mod app;
 mod apps;
 mod limits;
+mod webhook;
 
 mod channel;
 mod event;
+mod presence;
 mod socket_id;
 
 mod node;
@@ -23,7 +25,9 @@ pub use channel::{ChannelKind, ChannelName, InvalidChannelName};
 pub use event::{Draft, Event, EventName, InfoWanted, MessageId, MessageIds, Publish, Tags};
 pub use limits::Limits;
 pub use node::{BootId, NodeId, OwnerId};
+pub use presence::{InvalidUserId, Joined, Left, Roster, UserId, UserInfo};
 pub use rejection::{Quota, Reason, Rejection};
 pub use shard::{SHARDS, ShardId};
 pub use signature::{Signature, constant_time_eq};
 pub use socket_id::{InvalidSocketId, SocketId};
+pub use webhook::{Webhook, WebhookFilter, WebhookKind, WebhookRetry};

@@ -21,8 +21,70 @@ pub struct PublishResponse {
     pub rate_limit: ::core::option::Option<super::super::v1::RateLimit>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PublishBatchRequest {
+    /// The app, as authenticated by the gateway.
+    #[prost(string, tag = "1")]
+    pub app_id: ::prost::alloc::string::String,
+    /// What is published; not yet checked against the app's limits.
+    #[prost(message, repeated, tag = "2")]
+    pub events: ::prost::alloc::vec::Vec<super::super::v1::Event>,
+    /// 16 bytes; the events' own ids are derived from it. The same in every retry of this batch.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub message_id: ::prost::bytes::Bytes,
+    /// One key for the whole batch (REST header X-Idempotency-Key); empty: none.
+    #[prost(string, tag = "4")]
+    pub idempotency_key: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PublishBatchResponse {
+    #[prost(message, optional, tag = "1")]
+    pub answer: ::core::option::Option<super::super::v1::TriggerEventBatchResponse>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListChannelsRequest {
+    #[prost(message, optional, tag = "1")]
+    pub call: ::core::option::Option<super::super::v1::ListChannelsRequest>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListChannelsResponse {
+    #[prost(message, optional, tag = "1")]
+    pub answer: ::core::option::Option<super::super::v1::ListChannelsResponse>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetChannelRequest {
+    #[prost(message, optional, tag = "1")]
+    pub call: ::core::option::Option<super::super::v1::GetChannelRequest>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetChannelResponse {
+    #[prost(message, optional, tag = "1")]
+    pub answer: ::core::option::Option<super::super::v1::GetChannelResponse>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListChannelUsersRequest {
+    #[prost(message, optional, tag = "1")]
+    pub call: ::core::option::Option<super::super::v1::ListChannelUsersRequest>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListChannelUsersResponse {
+    #[prost(message, optional, tag = "1")]
+    pub answer: ::core::option::Option<super::super::v1::ListChannelUsersResponse>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TerminateUserConnectionsRequest {
+    #[prost(message, optional, tag = "1")]
+    pub call: ::core::option::Option<super::super::v1::TerminateUserConnectionsRequest>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TerminateUserConnectionsResponse {
+    #[prost(message, optional, tag = "1")]
+    pub answer: ::core::option::Option<
+        super::super::v1::TerminateUserConnectionsResponse,
+    >,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachRequest {
-    #[prost(oneof = "attach_request::Up", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "attach_request::Up", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub up: ::core::option::Option<attach_request::Up>,
 }
 /// Nested message and enum types in `AttachRequest`.
@@ -37,6 +99,12 @@ pub mod attach_request {
         SnapshotEnd(super::SnapshotEnd),
         #[prost(message, tag = "4")]
         Delivered(super::Delivered),
+        #[prost(message, tag = "5")]
+        ClientEvent(super::ClientEvent),
+        #[prost(message, tag = "6")]
+        CacheMiss(super::CacheMiss),
+        #[prost(message, tag = "7")]
+        Draining(super::Draining),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -114,6 +182,25 @@ pub struct Interest {
     pub channels: ::prost::alloc::vec::Vec<ChannelInterest>,
     #[prost(message, repeated, tag = "3")]
     pub connections: ::prost::alloc::vec::Vec<AppConnections>,
+    /// Users in presence channels on this node.
+    #[prost(message, repeated, tag = "4")]
+    pub members: ::prost::alloc::vec::Vec<MemberInterest>,
+}
+/// Whether a user is in a presence channel on this node: through one socket or several.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemberInterest {
+    #[prost(string, tag = "1")]
+    pub app_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub channel: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub user_id: ::prost::alloc::string::String,
+    /// False: the user's last socket here has left.
+    #[prost(bool, tag = "4")]
+    pub present: bool,
+    /// What the user's first socket said of itself: JSON; empty where it said nothing.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub user_info: ::prost::bytes::Bytes,
 }
 /// A channel on this node.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -128,6 +215,9 @@ pub struct ChannelInterest {
     /// Events are wanted although nobody is subscribed at present.
     #[prost(bool, tag = "4")]
     pub linger: bool,
+    /// Whether the channel is occupied is wanted (Occupancy): somebody here watches this user.
+    #[prost(bool, tag = "5")]
+    pub watched: bool,
 }
 /// An app on this node, or on all others.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -140,6 +230,38 @@ pub struct AppConnections {
 /// The snapshot is complete.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SnapshotEnd {}
+/// A socket published to the other sockets of its channel; all rules have been applied.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClientEvent {
+    #[prost(string, tag = "1")]
+    pub app_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub channel: ::prost::alloc::string::String,
+    /// Begins with "client-".
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// JSON, with the type that the client gave it; absent where it gave none.
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    pub data: ::core::option::Option<::prost::bytes::Bytes>,
+    /// Who published, and does not receive it.
+    #[prost(message, optional, tag = "5")]
+    pub socket: ::core::option::Option<ExcludedSocket>,
+    /// Who that is, on presence channels.
+    #[prost(string, optional, tag = "6")]
+    pub user_id: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// Somebody subscribed to a cache channel that had nothing for them.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CacheMiss {
+    #[prost(string, tag = "1")]
+    pub app_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub channel: ::prost::alloc::string::String,
+}
+/// The node is shutting down. Members that leave it from now on are kept for five seconds, in which
+/// they may appear on another node: a restart makes nobody leave.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Draining {}
 /// All events up to position are queued for the sockets of this node.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Delivered {
@@ -204,7 +326,94 @@ pub struct DispatchedEvent {
     /// The connection that does not receive it.
     #[prost(message, optional, tag = "12")]
     pub excluded: ::core::option::Option<ExcludedSocket>,
+    /// Who published, where a client did in a presence channel.
+    #[prost(string, optional, tag = "13")]
+    pub user_id: ::core::option::Option<::prost::alloc::string::String>,
+    /// How data stands in what clients receive.
+    #[prost(enumeration = "DataForm", tag = "14")]
+    pub data_form: i32,
+    /// Where present, this is no event but news of the channel; name, data and tags are empty.
+    #[prost(message, optional, tag = "15")]
+    pub notice: ::core::option::Option<Notice>,
 }
+/// News of a channel.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Notice {
+    #[prost(oneof = "notice::Notice", tags = "1, 2, 3, 4, 5, 6")]
+    pub notice: ::core::option::Option<notice::Notice>,
+}
+/// Nested message and enum types in `Notice`.
+pub mod notice {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Notice {
+        #[prost(message, tag = "1")]
+        State(super::ChannelState),
+        #[prost(message, tag = "2")]
+        Roster(super::RosterChange),
+        #[prost(message, tag = "3")]
+        Verdict(super::MemberVerdict),
+        #[prost(message, tag = "4")]
+        Count(super::SubscriptionCount),
+        #[prost(message, tag = "5")]
+        Occupancy(super::Occupancy),
+        #[prost(message, tag = "6")]
+        Termination(super::Termination),
+    }
+}
+/// The whole state of a presence or cache channel, for a node that has just become interested in it.
+/// A node that knew another state tells its sockets the difference.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChannelState {
+    /// Everybody in it, over all nodes.
+    #[prost(message, repeated, tag = "1")]
+    pub members: ::prost::alloc::vec::Vec<Member>,
+    /// The last event of a cache channel; absent where there is none.
+    #[prost(message, optional, tag = "2")]
+    pub cached: ::core::option::Option<super::super::v1::CachedEvent>,
+}
+/// A user in a presence channel.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Member {
+    #[prost(string, tag = "1")]
+    pub user_id: ::prost::alloc::string::String,
+    /// JSON; empty where the user said nothing.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub user_info: ::prost::bytes::Bytes,
+}
+/// Who came and who went, over all nodes.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RosterChange {
+    #[prost(message, repeated, tag = "1")]
+    pub joined: ::prost::alloc::vec::Vec<Member>,
+    /// User ids.
+    #[prost(string, repeated, tag = "2")]
+    pub left: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// The answer to a MemberInterest with present, to the node that sent it: behind the change that it
+/// made, if it made one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemberVerdict {
+    #[prost(string, tag = "1")]
+    pub user_id: ::prost::alloc::string::String,
+    /// The channel has as many members as it may; the node refuses the sockets that wait.
+    #[prost(bool, tag = "2")]
+    pub full: bool,
+}
+/// How many sockets are subscribed, over all nodes; for subscribers of apps that want it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SubscriptionCount {
+    #[prost(uint32, tag = "1")]
+    pub subscriptions: u32,
+}
+/// Whether anybody is signed in as the user of this channel; to nodes that watch it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Occupancy {
+    #[prost(bool, tag = "1")]
+    pub occupied: bool,
+}
+/// Close every socket of this channel, which is a user's, with 4009.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Termination {}
 /// A socket id, parsed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExcludedSocket {
@@ -234,6 +443,39 @@ pub struct HeartbeatResponse {
     /// One life of a control plane.
     #[prost(uint64, tag = "2")]
     pub owner: u64,
+}
+/// How data stands in what clients receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum DataForm {
+    /// As the JSON string of this text: what backends publish.
+    Unspecified = 0,
+    /// As it is, JSON of any type: what clients publish.
+    Json = 1,
+    /// Not at all: a client event without data.
+    Absent = 2,
+}
+impl DataForm {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DATA_FORM_UNSPECIFIED",
+            Self::Json => "DATA_FORM_JSON",
+            Self::Absent => "DATA_FORM_ABSENT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DATA_FORM_UNSPECIFIED" => Some(Self::Unspecified),
+            "DATA_FORM_JSON" => Some(Self::Json),
+            "DATA_FORM_ABSENT" => Some(Self::Absent),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod dispatch_service_client {
@@ -355,6 +597,153 @@ pub mod dispatch_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Admits several events as a whole, then dispatches them in order.
+        pub async fn publish_batch(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PublishBatchRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PublishBatchResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.internal.v1.DispatchService/PublishBatch",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "carillon.internal.v1.DispatchService",
+                        "PublishBatch",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Occupied channels of an app, in pages.
+        pub async fn list_channels(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListChannelsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListChannelsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.internal.v1.DispatchService/ListChannels",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "carillon.internal.v1.DispatchService",
+                        "ListChannels",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// One channel, occupied or not.
+        pub async fn get_channel(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetChannelRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetChannelResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.internal.v1.DispatchService/GetChannel",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("carillon.internal.v1.DispatchService", "GetChannel"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// The users of a presence channel, in pages.
+        pub async fn list_channel_users(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListChannelUsersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListChannelUsersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.internal.v1.DispatchService/ListChannelUsers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "carillon.internal.v1.DispatchService",
+                        "ListChannelUsers",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Closes every connection that is signed in as a user.
+        pub async fn terminate_user_connections(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TerminateUserConnectionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TerminateUserConnectionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.internal.v1.DispatchService/TerminateUserConnections",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "carillon.internal.v1.DispatchService",
+                        "TerminateUserConnections",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// One node's stream of interest up and events down.
         pub async fn attach(
             &mut self,
@@ -432,6 +821,46 @@ pub mod dispatch_service_server {
             &self,
             request: tonic::Request<super::PublishRequest>,
         ) -> std::result::Result<tonic::Response<super::PublishResponse>, tonic::Status>;
+        /// Admits several events as a whole, then dispatches them in order.
+        async fn publish_batch(
+            &self,
+            request: tonic::Request<super::PublishBatchRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PublishBatchResponse>,
+            tonic::Status,
+        >;
+        /// Occupied channels of an app, in pages.
+        async fn list_channels(
+            &self,
+            request: tonic::Request<super::ListChannelsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListChannelsResponse>,
+            tonic::Status,
+        >;
+        /// One channel, occupied or not.
+        async fn get_channel(
+            &self,
+            request: tonic::Request<super::GetChannelRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetChannelResponse>,
+            tonic::Status,
+        >;
+        /// The users of a presence channel, in pages.
+        async fn list_channel_users(
+            &self,
+            request: tonic::Request<super::ListChannelUsersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListChannelUsersResponse>,
+            tonic::Status,
+        >;
+        /// Closes every connection that is signed in as a user.
+        async fn terminate_user_connections(
+            &self,
+            request: tonic::Request<super::TerminateUserConnectionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TerminateUserConnectionsResponse>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the Attach method.
         type AttachStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::AttachResponse, tonic::Status>,
@@ -564,6 +993,238 @@ pub mod dispatch_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PublishSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.internal.v1.DispatchService/PublishBatch" => {
+                    #[allow(non_camel_case_types)]
+                    struct PublishBatchSvc<T: DispatchService>(pub Arc<T>);
+                    impl<
+                        T: DispatchService,
+                    > tonic::server::UnaryService<super::PublishBatchRequest>
+                    for PublishBatchSvc<T> {
+                        type Response = super::PublishBatchResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PublishBatchRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DispatchService>::publish_batch(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PublishBatchSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.internal.v1.DispatchService/ListChannels" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListChannelsSvc<T: DispatchService>(pub Arc<T>);
+                    impl<
+                        T: DispatchService,
+                    > tonic::server::UnaryService<super::ListChannelsRequest>
+                    for ListChannelsSvc<T> {
+                        type Response = super::ListChannelsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListChannelsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DispatchService>::list_channels(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListChannelsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.internal.v1.DispatchService/GetChannel" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetChannelSvc<T: DispatchService>(pub Arc<T>);
+                    impl<
+                        T: DispatchService,
+                    > tonic::server::UnaryService<super::GetChannelRequest>
+                    for GetChannelSvc<T> {
+                        type Response = super::GetChannelResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetChannelRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DispatchService>::get_channel(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetChannelSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.internal.v1.DispatchService/ListChannelUsers" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListChannelUsersSvc<T: DispatchService>(pub Arc<T>);
+                    impl<
+                        T: DispatchService,
+                    > tonic::server::UnaryService<super::ListChannelUsersRequest>
+                    for ListChannelUsersSvc<T> {
+                        type Response = super::ListChannelUsersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListChannelUsersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DispatchService>::list_channel_users(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListChannelUsersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.internal.v1.DispatchService/TerminateUserConnections" => {
+                    #[allow(non_camel_case_types)]
+                    struct TerminateUserConnectionsSvc<T: DispatchService>(pub Arc<T>);
+                    impl<
+                        T: DispatchService,
+                    > tonic::server::UnaryService<super::TerminateUserConnectionsRequest>
+                    for TerminateUserConnectionsSvc<T> {
+                        type Response = super::TerminateUserConnectionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                super::TerminateUserConnectionsRequest,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DispatchService>::terminate_user_connections(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TerminateUserConnectionsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

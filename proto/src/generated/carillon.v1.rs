@@ -147,6 +147,158 @@ pub mod trigger_event_stream_response {
         Error(::tonic_types::Status),
     }
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SendToUserRequest {
+    /// Required. The app's id.
+    #[prost(string, tag = "1")]
+    pub app_id: ::prost::alloc::string::String,
+    /// Required. Who: the id of the sign-in, 1 to 128 characters without blanks.
+    #[prost(string, tag = "2")]
+    pub user_id: ::prost::alloc::string::String,
+    /// Required; its channels must be empty.
+    #[prost(message, optional, tag = "3")]
+    pub event: ::core::option::Option<Event>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SendToUserResponse {
+    /// The user's channel; empty unless info was asked for.
+    #[prost(message, repeated, tag = "1")]
+    pub channels: ::prost::alloc::vec::Vec<ChannelInfo>,
+    /// The app's publish limiter after this call; absent where the app has no limit.
+    #[prost(message, optional, tag = "2")]
+    pub rate_limit: ::core::option::Option<RateLimit>,
+}
+/// A channel at present, over all nodes.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Channel {
+    /// The channel's name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// At least one connection is subscribed.
+    #[prost(bool, tag = "2")]
+    pub occupied: bool,
+    /// Connections subscribed. Only where the read mask names it.
+    #[prost(uint32, optional, tag = "3")]
+    pub subscription_count: ::core::option::Option<u32>,
+    /// Distinct users; presence channels only. Only where the read mask names it.
+    #[prost(uint32, optional, tag = "4")]
+    pub user_count: ::core::option::Option<u32>,
+    /// The last event of a cache channel; absent where there is none. Only where the read mask names it.
+    #[prost(message, optional, tag = "5")]
+    pub cache: ::core::option::Option<CachedEvent>,
+}
+/// What a cache channel shows to those who come later.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CachedEvent {
+    /// The event's name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The text that clients receive as the JSON string "data".
+    #[prost(string, tag = "2")]
+    pub data: ::prost::alloc::string::String,
+    /// What subscribers' filters read; absent where the publisher gave none.
+    #[prost(message, optional, tag = "3")]
+    pub tags: ::core::option::Option<EventTags>,
+    /// Milliseconds for which it is still shown.
+    #[prost(uint32, tag = "4")]
+    pub ttl_ms: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListChannelsRequest {
+    /// Required. The app's id.
+    #[prost(string, tag = "1")]
+    pub app_id: ::prost::alloc::string::String,
+    /// Only names that begin with this; empty: all.
+    #[prost(string, tag = "2")]
+    pub prefix: ::prost::alloc::string::String,
+    /// Any of subscription_count, user_count; user_count needs a prefix that begins with "presence-".
+    #[prost(message, optional, tag = "3")]
+    pub read_mask: ::core::option::Option<::prost_types::FieldMask>,
+    /// 1 to 10,000; 0: 1,000; more is taken as 10,000; negative is refused.
+    #[prost(int32, tag = "4")]
+    pub page_size: i32,
+    /// next_page_token of the page before.
+    #[prost(string, tag = "5")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListChannelsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub channels: ::prost::alloc::vec::Vec<Channel>,
+    /// Empty on the last page. A page may be short, or empty, without being the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// The app's read limiter after this call; absent where the app has no limit.
+    #[prost(message, optional, tag = "3")]
+    pub rate_limit: ::core::option::Option<RateLimit>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetChannelRequest {
+    /// Required. The app's id.
+    #[prost(string, tag = "1")]
+    pub app_id: ::prost::alloc::string::String,
+    /// Required.
+    #[prost(string, tag = "2")]
+    pub channel: ::prost::alloc::string::String,
+    /// Any of subscription_count, user_count (presence channels only), cache (cache channels only).
+    #[prost(message, optional, tag = "3")]
+    pub read_mask: ::core::option::Option<::prost_types::FieldMask>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetChannelResponse {
+    #[prost(message, optional, tag = "1")]
+    pub channel: ::core::option::Option<Channel>,
+    /// The app's read limiter after this call; absent where the app has no limit.
+    #[prost(message, optional, tag = "2")]
+    pub rate_limit: ::core::option::Option<RateLimit>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListChannelUsersRequest {
+    /// Required. The app's id.
+    #[prost(string, tag = "1")]
+    pub app_id: ::prost::alloc::string::String,
+    /// Required; a presence channel.
+    #[prost(string, tag = "2")]
+    pub channel: ::prost::alloc::string::String,
+    /// 1 to 10,000; 0: 1,000; more is taken as 10,000; negative is refused.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// next_page_token of the page before.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListChannelUsersResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub users: ::prost::alloc::vec::Vec<ChannelUser>,
+    /// Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// The app's read limiter after this call; absent where the app has no limit.
+    #[prost(message, optional, tag = "3")]
+    pub rate_limit: ::core::option::Option<RateLimit>,
+}
+/// A user of a presence channel.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChannelUser {
+    #[prost(string, tag = "1")]
+    pub user_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TerminateUserConnectionsRequest {
+    /// Required. The app's id.
+    #[prost(string, tag = "1")]
+    pub app_id: ::prost::alloc::string::String,
+    /// Required. Who: the id of the sign-in.
+    #[prost(string, tag = "2")]
+    pub user_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TerminateUserConnectionsResponse {
+    /// The app's publish limiter after this call; absent where the app has no limit.
+    #[prost(message, optional, tag = "1")]
+    pub rate_limit: ::core::option::Option<RateLimit>,
+}
 /// Generated client implementations.
 pub mod event_service_client {
     #![allow(
@@ -324,6 +476,141 @@ pub mod event_service_client {
                 );
             self.inner.streaming(req, path, codec).await
         }
+        /// Publishes one event to every connection that is signed in as a user, subscribed or not.
+        pub async fn send_to_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SendToUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SendToUserResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.v1.EventService/SendToUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.v1.EventService", "SendToUser"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists channels with at least one subscription, over all nodes, in pages. Their order is the
+        /// server's own; user channels are not listed. Counts against limits.read_requests_per_second.
+        pub async fn list_channels(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListChannelsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListChannelsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.v1.EventService/ListChannels",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.v1.EventService", "ListChannels"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads one channel; a channel that nobody is subscribed to is not occupied, which is no error.
+        /// Counts against limits.read_requests_per_second.
+        pub async fn get_channel(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetChannelRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetChannelResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.v1.EventService/GetChannel",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.v1.EventService", "GetChannel"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists the users of a presence channel, each once, in pages, by id. Counts against
+        /// limits.read_requests_per_second.
+        pub async fn list_channel_users(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListChannelUsersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListChannelUsersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.v1.EventService/ListChannelUsers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.v1.EventService", "ListChannelUsers"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Closes every connection that is signed in as a user with 4009; clients do not come back by
+        /// themselves. OK where there is none. Users of presence channels who have not signed in are not
+        /// touched. Counts against limits.backend_events_per_second.
+        pub async fn terminate_user_connections(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TerminateUserConnectionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TerminateUserConnectionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.v1.EventService/TerminateUserConnections",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "carillon.v1.EventService",
+                        "TerminateUserConnections",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -374,6 +661,51 @@ pub mod event_service_server {
             request: tonic::Request<tonic::Streaming<super::TriggerEventStreamRequest>>,
         ) -> std::result::Result<
             tonic::Response<Self::TriggerEventStreamStream>,
+            tonic::Status,
+        >;
+        /// Publishes one event to every connection that is signed in as a user, subscribed or not.
+        async fn send_to_user(
+            &self,
+            request: tonic::Request<super::SendToUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SendToUserResponse>,
+            tonic::Status,
+        >;
+        /// Lists channels with at least one subscription, over all nodes, in pages. Their order is the
+        /// server's own; user channels are not listed. Counts against limits.read_requests_per_second.
+        async fn list_channels(
+            &self,
+            request: tonic::Request<super::ListChannelsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListChannelsResponse>,
+            tonic::Status,
+        >;
+        /// Reads one channel; a channel that nobody is subscribed to is not occupied, which is no error.
+        /// Counts against limits.read_requests_per_second.
+        async fn get_channel(
+            &self,
+            request: tonic::Request<super::GetChannelRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetChannelResponse>,
+            tonic::Status,
+        >;
+        /// Lists the users of a presence channel, each once, in pages, by id. Counts against
+        /// limits.read_requests_per_second.
+        async fn list_channel_users(
+            &self,
+            request: tonic::Request<super::ListChannelUsersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListChannelUsersResponse>,
+            tonic::Status,
+        >;
+        /// Closes every connection that is signed in as a user with 4009; clients do not come back by
+        /// themselves. OK where there is none. Users of presence channels who have not signed in are not
+        /// touched. Counts against limits.backend_events_per_second.
+        async fn terminate_user_connections(
+            &self,
+            request: tonic::Request<super::TerminateUserConnectionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TerminateUserConnectionsResponse>,
             tonic::Status,
         >;
     }
@@ -594,6 +926,238 @@ pub mod event_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/carillon.v1.EventService/SendToUser" => {
+                    #[allow(non_camel_case_types)]
+                    struct SendToUserSvc<T: EventService>(pub Arc<T>);
+                    impl<
+                        T: EventService,
+                    > tonic::server::UnaryService<super::SendToUserRequest>
+                    for SendToUserSvc<T> {
+                        type Response = super::SendToUserResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SendToUserRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EventService>::send_to_user(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SendToUserSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.v1.EventService/ListChannels" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListChannelsSvc<T: EventService>(pub Arc<T>);
+                    impl<
+                        T: EventService,
+                    > tonic::server::UnaryService<super::ListChannelsRequest>
+                    for ListChannelsSvc<T> {
+                        type Response = super::ListChannelsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListChannelsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EventService>::list_channels(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListChannelsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.v1.EventService/GetChannel" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetChannelSvc<T: EventService>(pub Arc<T>);
+                    impl<
+                        T: EventService,
+                    > tonic::server::UnaryService<super::GetChannelRequest>
+                    for GetChannelSvc<T> {
+                        type Response = super::GetChannelResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetChannelRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EventService>::get_channel(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetChannelSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.v1.EventService/ListChannelUsers" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListChannelUsersSvc<T: EventService>(pub Arc<T>);
+                    impl<
+                        T: EventService,
+                    > tonic::server::UnaryService<super::ListChannelUsersRequest>
+                    for ListChannelUsersSvc<T> {
+                        type Response = super::ListChannelUsersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListChannelUsersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EventService>::list_channel_users(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListChannelUsersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.v1.EventService/TerminateUserConnections" => {
+                    #[allow(non_camel_case_types)]
+                    struct TerminateUserConnectionsSvc<T: EventService>(pub Arc<T>);
+                    impl<
+                        T: EventService,
+                    > tonic::server::UnaryService<super::TerminateUserConnectionsRequest>
+                    for TerminateUserConnectionsSvc<T> {
+                        type Response = super::TerminateUserConnectionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                super::TerminateUserConnectionsRequest,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EventService>::terminate_user_connections(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TerminateUserConnectionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -659,7 +1223,7 @@ pub struct App {
     /// one wildcard at the start or the end. At most 100 entries of 256 bytes.
     #[prost(string, repeated, tag = "6")]
     pub allowed_origins: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// HTTP calls to the app's backend. At most 16. Stored; sent from the webhook release on.
+    /// HTTP calls to the app's backend, signed with its secret. At most 16.
     #[prost(message, repeated, tag = "7")]
     pub webhooks: ::prost::alloc::vec::Vec<AppWebhook>,
     /// Delta settings by channel pattern ("exact", "prefix*", "*suffix", "pre*suf"). At most 100.

@@ -11,15 +11,11 @@ const PING: &str = r#"{"event":"pusher:ping"}"#;
 
 /// Key and secret of spec/websocket.md A.1, set 1.
 fn app() -> App {
+    let secrets = Secrets::one(AppSecret::new("7ad3773142a6692b25b8"));
     App {
-        id: AppId::parse("1").unwrap(),
-        key: AppKey("278d425bdf160c739803".into()),
-        secrets: Secrets::one(AppSecret::new("7ad3773142a6692b25b8")),
-        enabled: true,
         limits: Limits { channels_per_connection_max: 3, ..Limits::default() },
         features: Features { client_events: true, ..Features::default() },
-        allowed_origins: Vec::new(),
-        revision: 1,
+        ..App::new(AppId::parse("1").unwrap(), "278d425bdf160c739803", secrets)
     }
 }
 
