@@ -31,7 +31,7 @@ fn vector(id: &str) -> Vector {
 impl Vector {
     fn app(&self) -> App {
         App {
-            key: AppKey((*self.key).into()),
+            key: model::AppKey((*self.key).into()),
             secrets: Secrets::one(AppSecret::new(&self.secret)),
             ..NOBODY.clone()
         }
