@@ -224,6 +224,7 @@ impl Interest {
                         subscriptions: entry.map_or(0, Entry::total),
                         linger: entry.is_some_and(|entry| entry.linger.is_some()),
                         watched: false,
+                        since: entry.map_or(0, |entry| entry.since),
                     });
                 }
                 Subject::App(app) => report.connections.push(AppConnections {

@@ -218,6 +218,10 @@ pub struct ChannelInterest {
     /// Whether the channel is occupied is wanted (Occupancy): somebody here watches this user.
     #[prost(bool, tag = "5")]
     pub watched: bool,
+    /// The version in which this interest began. ChannelState is told once for each (a node that forgets
+    /// a channel and comes back has another one, even where the control plane saw no end in between).
+    #[prost(uint64, tag = "6")]
+    pub since: u64,
 }
 /// An app on this node, or on all others.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
