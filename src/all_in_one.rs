@@ -62,6 +62,7 @@ pub(crate) async fn start(
         link: link.clone(),
         heartbeats: link.clone(),
         node_id: Some("all-in-one".to_owned()),
+        trusted_proxy_hops: config.gateway.trusted_proxy_hops,
     };
     let data_plane = DataPlane::start(&config.data_plane, surroundings, &operations)?;
     let gateway = Gateway::new(config.gateway.clone(), settings.apps(), vec![link]);

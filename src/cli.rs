@@ -1,6 +1,8 @@
 //! The command line: what a developer or operator does against planes that run here or elsewhere.
 
 mod apps;
+mod call;
+mod channels;
 mod connect;
 mod sign;
 mod subscribe;
@@ -25,6 +27,12 @@ enum Command {
     Trigger(trigger::Trigger),
     /// Print the events of a channel as they arrive
     Subscribe(subscribe::Subscribe),
+    /// List the occupied channels, or read one channel
+    Channels(channels::Channels),
+    /// List the users of a presence channel
+    Users(channels::Users),
+    /// Close every connection that is signed in as a user
+    Terminate(channels::Terminate),
     /// Print a signed URL for a REST call
     Sign(sign::Sign),
     /// Create, read, change and delete apps
@@ -32,7 +40,8 @@ enum Command {
 }
 
 /// The names under which the commands are called; anything else starts the server.
-pub(crate) const COMMANDS: [&str; 4] = ["trigger", "subscribe", "sign", "apps"];
+pub(crate) const COMMANDS: [&str; 7] =
+    ["trigger", "subscribe", "channels", "users", "terminate", "sign", "apps"];
 
 /// Which app, and where it is served.
 #[derive(Args, Clone, Debug)]
@@ -59,6 +68,9 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     match Line::parse().command {
         Command::Trigger(trigger) => trigger.run().await,
         Command::Subscribe(subscribe) => subscribe.run().await,
+        Command::Channels(channels) => channels.run().await,
+        Command::Users(users) => users.run().await,
+        Command::Terminate(terminate) => terminate.run().await,
         Command::Sign(sign) => sign.run(),
         Command::Apps(apps) => apps.run().await,
     }

@@ -29,7 +29,7 @@ async fn main() -> anyhow::Result<()> {
     let command = clap::Command::new("carillon")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Carillon: a realtime pub/sub server that speaks the Pusher protocol")
-        .after_help("Commands: carillon trigger | subscribe | sign | apps (each with --help)");
+        .after_help(format!("Commands: carillon {} (each with --help)", cli::COMMANDS.join(" | ")));
     let program: Program = plane::config::read_or_exit(command);
     log::start(&program.common)?;
     all_in_one::start(program.config, shutdown::on_signal()).await?.wait().await

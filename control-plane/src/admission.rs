@@ -93,7 +93,8 @@ fn check_tags(tags: Option<&Tags>) -> Result<(), Rejection> {
     Ok(())
 }
 
-fn check_idempotency_key(key: Option<&str>) -> Result<(), Rejection> {
+/// Checks a caller's own name for a publish.
+pub(crate) fn check_idempotency_key(key: Option<&str>) -> Result<(), Rejection> {
     match key {
         Some(key) if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX => Err(invalid(
             "idempotency_key",
@@ -144,7 +145,8 @@ fn bad_channel(name: &str, error: &InvalidChannelName) -> Rejection {
     invalid("channels", format!("channel {shown:?}: {error}"))
 }
 
-fn check_payload(data: &Bytes, limits: &Limits) -> Result<(), Rejection> {
+/// Checks the size of an event's data.
+pub(crate) fn check_payload(data: &Bytes, limits: &Limits) -> Result<(), Rejection> {
     let limit = limits.event_payload_bytes_max as usize;
     if data.len() > limit {
         let message = format!(

@@ -25,6 +25,18 @@ pub struct Options {
     /// Longest wait for nodes after a start, in milliseconds
     #[arg(long, default_value_t = 3_000, value_name = "MS")]
     pub warm_up_ms: u64,
+    /// Call webhooks at loopback, private and link-local addresses too
+    #[arg(long)]
+    pub webhooks_private_addresses_allowed: bool,
+    /// Webhook calls at once; targets that fail have half of the places
+    #[arg(long, default_value_t = 20, value_name = "CALLS")]
+    pub webhook_calls_max: usize,
+    /// How long the last event of a cache channel is shown to new subscribers, in seconds
+    #[arg(long, default_value_t = 3_600, value_name = "SECONDS")]
+    pub cache_ttl_seconds: u64,
+    /// What the last events of all cache channels may take, in bytes; the oldest go first
+    #[arg(long, default_value_t = 268_435_456, value_name = "BYTES")]
+    pub cache_bytes_max: usize,
 }
 
 /// Options of a control plane of its own.

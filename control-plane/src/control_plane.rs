@@ -24,11 +24,15 @@ use crate::{
     nodes::Nodes,
     publisher::Publisher,
     settings::{AdminTokens, Settings},
-    shards::Shards,
+    shards::{Budget, Shards},
+    webhooks::{WebhookMetrics, WebhookOptions, Webhooks},
 };
 
 /// A message may carry one event of the largest payload that an app may have, or a batch of small ones.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// How long a process that ends goes on calling webhooks.
+const FINISH_MAX: Duration = Duration::from_secs(2);
 
 /// A control plane at work; cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,7 +51,10 @@ impl ControlPlane {
         operations.register("dispatch", |registry| metrics.register(registry));
         settings.register(operations);
         let owner = new_owner();
-        let (shards, nodes) = (Arc::new(Shards::new(owner)), Arc::new(Nodes::new(owner)));
+        let ttl = Duration::from_secs(options.cache_ttl_seconds);
+        let cache = Budget::new(ttl, options.cache_bytes_max, metrics.cache_evictions.clone());
+        let (shards, nodes) = (Arc::new(Shards::new(owner, cache)), Arc::new(Nodes::new(owner)));
+        let message_ids = Arc::new(MessageIds::new(random()));
         let warm = operations.condition("nodes");
         let publisher = Publisher::new(
             settings.apps(),
@@ -55,14 +62,25 @@ impl ControlPlane {
             Arc::clone(&nodes),
             (metrics.clone(), warm.clone()),
         );
-        let dispatcher = Dispatcher { publisher: publisher.clone(), shards, nodes, metrics };
+        let webhooks = webhooks(options, &settings, operations);
+        let dispatcher = Dispatcher {
+            publisher: publisher.clone(),
+            reads: publisher.reads(),
+            shards,
+            nodes,
+            apps: settings.apps(),
+            webhooks,
+            message_ids: Arc::clone(&message_ids),
+            metrics,
+        };
         // 0: however many nodes there are, they have the whole warm-up time.
         let expected = if options.expect_nodes == 0 { usize::MAX } else { options.expect_nodes };
         let patience = Duration::from_millis(options.warm_up_ms);
         tokio::spawn(dispatcher.clone().tick(warm, expected, patience));
         let events = Events {
+            reads: publisher.reads(),
             publisher,
-            message_ids: Arc::new(MessageIds::new(random())),
+            message_ids,
             plaintext_allowed: options.allow_plaintext_credentials,
         };
         let admin_tokens = AdminTokens::new(options.admin_token.as_deref());
@@ -108,6 +126,21 @@ impl ControlPlane {
         let now = tokio::time::Instant::now().into_std();
         self.dispatcher.nodes.detach_all(now);
     }
+
+    /// Tells backends what they have not been told yet; the last thing before the process ends.
+    pub async fn finish(&self) {
+        self.dispatcher.webhooks.stop(FINISH_MAX).await;
+    }
+}
+
+fn webhooks(options: &Options, settings: &Settings, operations: &Operations) -> Webhooks {
+    let metrics = WebhookMetrics::default();
+    operations.register("control_plane", |registry| metrics.register(registry));
+    let options = WebhookOptions {
+        calls_max: options.webhook_calls_max,
+        private_addresses_allowed: options.webhooks_private_addresses_allowed,
+    };
+    Webhooks::start(settings.apps(), &options, metrics)
 }
 
 /// A later life of a control plane has a larger number: milliseconds since 1970, then randomness.

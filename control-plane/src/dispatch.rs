@@ -1,5 +1,9 @@
 //! `DispatchService`: gateways publish, nodes attach.
 
+mod calls;
+mod clock;
+mod up;
+
 use std::{
     pin::Pin,
     sync::Arc,
@@ -8,166 +12,92 @@ use std::{
 };
 
 use futures_util::Stream;
-use model::{AppId, BootId, ChannelName, Draft, Reason, Rejection};
+use model::{Apps, BootId, MessageIds, Reason, Rejection};
 use proto::{
     convert,
     internal::{
-        AttachRequest, AttachResponse, HeartbeatRequest, HeartbeatResponse, Hello, Interest,
-        PublishRequest, PublishResponse, attach_request::Up,
+        AttachRequest, AttachResponse, GetChannelRequest, GetChannelResponse, HeartbeatRequest,
+        HeartbeatResponse, Hello, ListChannelUsersRequest, ListChannelUsersResponse,
+        ListChannelsRequest, ListChannelsResponse, PublishBatchRequest, PublishBatchResponse,
+        PublishRequest, PublishResponse, TerminateUserConnectionsRequest,
+        TerminateUserConnectionsResponse, attach_request::Up,
         dispatch_service_server::DispatchService,
     },
-    plane::operations::Condition,
     status::from_rejection,
+    watch::AppsReceiver,
 };
 use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{
     metrics::DispatchMetrics,
-    node::Node,
+    node::{Attachment, Node},
     nodes::{Attached, Nodes},
     publisher::Publisher,
-    shards::{Shards, Wanted},
+    reads::Reads,
+    shards::{Happened, Shards},
+    webhooks::Webhooks,
 };
-
-/// How often the clock is looked at: lagging nodes, nodes that are gone, totals.
-const TICK: Duration = Duration::from_millis(50);
 
 /// The internal service; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Dispatcher {
     /// Admits and dispatches.
     pub publisher: Publisher,
+    /// Answers questions about channels.
+    pub reads: Reads,
     /// Channels by shard.
     pub shards: Arc<Shards>,
     /// Attached nodes.
     pub nodes: Arc<Nodes>,
+    /// The apps' settings.
+    pub apps: AppsReceiver,
+    /// Tells backends what happens.
+    pub webhooks: Webhooks,
+    /// Names what clients publish.
+    pub message_ids: Arc<MessageIds>,
     /// What is counted.
     pub metrics: DispatchMetrics,
 }
 
 impl Dispatcher {
-    /// Looks at the clock until the process ends. `warm` holds once `expected` nodes are ready or
-    /// `patience` is over.
-    pub async fn tick(self, warm: Condition, expected: usize, patience: Duration) {
-        let started = Instant::now();
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut round = 0_u32;
-        loop {
-            ticks.tick().await;
-            let now = Instant::now();
-            let found = self.nodes.tick(now.into_std());
-            for node in &found.lagging {
-                self.metrics.lagging.inc();
-                warn!(node = %node.id, "node is silent; publishers do not wait for it");
-            }
-            for node in &found.gone {
-                self.metrics.nodes_gone.inc();
-                warn!(node = %node.id, "node is gone; its channels and counts are dropped");
-                self.shards.forget(node, None);
-            }
-            let ready = self.nodes.ready();
-            if !warm.holds() && (ready >= expected || now - started >= patience) {
-                info!(nodes = ready, "ready to publish");
-                warm.set(true);
-            }
-            round = round.wrapping_add(1);
-            if round.is_multiple_of(20) {
-                self.measure(ready);
-            }
-        }
-    }
-
-    fn measure(&self, ready: usize) {
-        let (events, bytes) = self.nodes.depth();
-        self.metrics.nodes.set(ready as i64);
-        self.metrics.channels.set(self.shards.channels() as i64);
-        self.metrics.queued_events.set(events as i64);
-        self.metrics.queued_bytes.set(bytes as i64);
-        self.publisher.retain_apps();
-    }
-
-    fn attach_node(&self, hello: &Hello) -> Result<Attached, Rejection> {
+    fn attach_node(&self, hello: &Hello) -> Result<Attachment, Rejection> {
         if hello.node_id.is_empty() || hello.node_id.len() > 128 {
             let message =
                 format!("node_id has {} bytes, allowed are 1 to 128", hello.node_id.len());
             return Err(Rejection::field(Reason::InvalidInput, "node_id", message));
         }
         let boot = boot_id(&hello.boot_id)?;
+        let now = Instant::now().into_std();
         self.shards.raise_epochs(&hello.epochs);
-        let attached = self.nodes.attach(hello, boot, Instant::now().into_std());
-        if let Some(former) = &attached.replaced {
-            former.detach_any(Instant::now().into_std());
-            self.shards.forget(former, None);
+        let Attached { attachment, replaced } = self.nodes.attach(hello, boot, now);
+        if let Some(former) = &replaced {
+            former.detach_any(now);
+            self.forget(former, None, now);
         }
         self.metrics.attached.inc();
-        info!(node = %attached.node.id, attachment = attached.attachment, "node attached");
-        Ok(attached)
+        info!(node = %attachment.node.id, attachment = attachment.number, "node attached");
+        Ok(attachment)
     }
 
-    /// Reads one node's stream to its end.
-    async fn read_up(self, attached: (Arc<Node>, u32), mut up: Streaming<AttachRequest>) {
-        let (node, attachment) = &attached;
-        let reason = loop {
-            match up.next().await {
-                None => break "the node ended it".to_owned(),
-                Some(Err(status)) => break status.message().to_owned(),
-                Some(Ok(message)) => {
-                    if let Some(up) = message.up
-                        && let Err(rejection) = self.handle_up(&attached, up)
-                    {
-                        break rejection.to_string();
-                    }
-                }
-            }
-        };
-        info!(node = %node.id, attachment, reason, "stream of a node ended");
-        node.detach(*attachment, Instant::now().into_std());
+    /// Drops what a node contributed, but for what it named in the attachment `kept`.
+    fn forget(&self, node: &Arc<Node>, kept: Option<u32>, now: std::time::Instant) {
+        let apps = self.apps();
+        self.tell(self.shards.forget(node, kept, (&apps, now)));
     }
 
-    fn handle_up(&self, attached: &(Arc<Node>, u32), up: Up) -> Result<(), Rejection> {
-        let (node, attachment) = attached;
-        match up {
-            Up::Hello(_) => Err(Rejection::new(Reason::InvalidInput, "a second hello")),
-            Up::Interest(interest) => self.handle_interest(attached, interest),
-            Up::SnapshotEnd(_) => {
-                self.nodes.set_eager(node, false);
-                self.shards.forget(node, Some(*attachment));
-                Ok(())
-            }
-            Up::ClientEvent(_) | Up::CacheMiss(_) | Up::Draining(_) => Ok(()),
-            Up::Delivered(delivered) => {
-                self.shards.raise_epochs(&delivered.stale);
-                node.delivered(delivered.position, Instant::now().into_std());
-                Ok(())
-            }
-        }
+    /// The apps as they are; none before the settings are loaded.
+    fn apps(&self) -> Arc<Apps> {
+        self.apps.borrow().clone().unwrap_or_default()
     }
 
-    fn handle_interest(
-        &self,
-        (node, attachment): &(Arc<Node>, u32),
-        interest: Interest,
-    ) -> Result<(), Rejection> {
-        let app_id = |text: &str| {
-            AppId::parse(text).map_err(|error| {
-                Rejection::field(Reason::InvalidInput, "app_id", error.to_string())
-            })
-        };
-        for wanted in interest.channels {
-            let app = app_id(&wanted.app_id)?;
-            let channel = ChannelName::trusted(&wanted.channel);
-            let number = Wanted { subscriptions: wanted.subscriptions, linger: wanted.linger };
-            self.shards.set_interest((node, *attachment), (&app, &channel), number);
+    /// Tells backends what happened.
+    fn tell(&self, happenings: Vec<Happened>) {
+        for Happened { app, channel, what } in happenings {
+            self.webhooks.tell(&app, &channel, what);
         }
-        for count in interest.connections {
-            self.nodes.set_connections(node, app_id(&count.app_id)?, count.connections);
-        }
-        node.acknowledge_interest(interest.sequence);
-        Ok(())
     }
 }
 
@@ -184,52 +114,42 @@ impl DispatchService for Dispatcher {
         &self,
         request: Request<PublishRequest>,
     ) -> Result<Response<PublishResponse>, Status> {
-        let request = request.into_inner();
-        let admitted = self.publisher.app(&request.app_id).and_then(|app| {
-            let message_id = convert::message_id(&request.message_id)?;
-            let draft = request.event.map(Draft::from).unwrap_or_default();
-            self.publisher.publish(&app, draft, message_id, Instant::now().into_std())
-        });
-        let answer = admitted.map_err(|rejection| from_rejection(&rejection))?.delivered().await;
-        Ok(Response::new(PublishResponse {
-            channels: answer.channels,
-            rate_limit: answer.quota.map(Into::into),
-        }))
+        respond(self.publish_one(request.into_inner()).await)
     }
 
     async fn publish_batch(
         &self,
-        _: Request<proto::internal::PublishBatchRequest>,
-    ) -> Result<Response<proto::internal::PublishBatchResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<PublishBatchRequest>,
+    ) -> Result<Response<PublishBatchResponse>, Status> {
+        respond(self.publish_several(request.into_inner()).await)
     }
 
     async fn list_channels(
         &self,
-        _: Request<proto::internal::ListChannelsRequest>,
-    ) -> Result<Response<proto::internal::ListChannelsResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<ListChannelsRequest>,
+    ) -> Result<Response<ListChannelsResponse>, Status> {
+        respond(self.list(request.into_inner()))
     }
 
     async fn get_channel(
         &self,
-        _: Request<proto::internal::GetChannelRequest>,
-    ) -> Result<Response<proto::internal::GetChannelResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<GetChannelRequest>,
+    ) -> Result<Response<GetChannelResponse>, Status> {
+        respond(self.get(request.into_inner()))
     }
 
     async fn list_channel_users(
         &self,
-        _: Request<proto::internal::ListChannelUsersRequest>,
-    ) -> Result<Response<proto::internal::ListChannelUsersResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<ListChannelUsersRequest>,
+    ) -> Result<Response<ListChannelUsersResponse>, Status> {
+        respond(self.users(request.into_inner()))
     }
 
     async fn terminate_user_connections(
         &self,
-        _: Request<proto::internal::TerminateUserConnectionsRequest>,
-    ) -> Result<Response<proto::internal::TerminateUserConnectionsResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<TerminateUserConnectionsRequest>,
+    ) -> Result<Response<TerminateUserConnectionsResponse>, Status> {
+        respond(self.terminate(request.into_inner()))
     }
 
     type AttachStream = Down;
@@ -243,10 +163,11 @@ impl DispatchService for Dispatcher {
         let Ok(Some(Ok(AttachRequest { up: Some(Up::Hello(hello)) }))) = first else {
             return Err(Status::invalid_argument("a stream begins with hello"));
         };
-        let attached = self.attach_node(&hello).map_err(|rejection| from_rejection(&rejection))?;
-        let (node, attachment) = (attached.node, attached.attachment);
-        tokio::spawn(self.clone().read_up((Arc::clone(&node), attachment), up));
-        Ok(Response::new(Down { node, attachment }))
+        let attachment =
+            self.attach_node(&hello).map_err(|rejection| from_rejection(&rejection))?;
+        let down = Down { node: Arc::clone(&attachment.node), attachment: attachment.number };
+        tokio::spawn(self.clone().read_up(attachment, up));
+        Ok(Response::new(down))
     }
 
     type HeartbeatStream = Pin<Box<dyn Stream<Item = Result<HeartbeatResponse, Status>> + Send>>;
@@ -261,11 +182,18 @@ impl DispatchService for Dispatcher {
             let boot = boot_id(&beat.boot_id).map_err(|rejection| from_rejection(&rejection))?;
             if let Some(node) = nodes.get(&beat.node_id, boot) {
                 node.heard(Instant::now().into_std());
+                if beat.draining {
+                    node.drain();
+                }
             }
             Ok(HeartbeatResponse { sequence: beat.sequence, owner })
         });
         Ok(Response::new(Box::pin(answers)))
     }
+}
+
+fn respond<A>(answer: Result<A, Rejection>) -> Result<Response<A>, Status> {
+    answer.map(Response::new).map_err(|rejection| from_rejection(&rejection))
 }
 
 /// The stream down to one node.

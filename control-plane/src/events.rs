@@ -1,25 +1,28 @@
-//! `EventService`: backends publish over gRPC.
+//! `EventService`: backends publish and look at channels over gRPC.
 
 use std::{pin::Pin, sync::Arc};
 
 use futures_util::Stream;
-use model::{App, Draft, MessageIds, Rejection};
+use model::{App, Draft, MessageIds, Reason, Rejection};
 use proto::{
     status::from_rejection,
     v1::{
-        Event, TriggerEventBatchRequest, TriggerEventBatchResponse, TriggerEventBatchResult,
-        TriggerEventRequest, TriggerEventResponse, TriggerEventStreamRequest,
-        TriggerEventStreamResponse, event_service_server::EventService,
-        trigger_event_stream_response::Outcome,
+        Event, GetChannelRequest, GetChannelResponse, ListChannelUsersRequest,
+        ListChannelUsersResponse, ListChannelsRequest, ListChannelsResponse, SendToUserRequest,
+        SendToUserResponse, TerminateUserConnectionsRequest, TerminateUserConnectionsResponse,
+        TriggerEventBatchRequest, TriggerEventBatchResponse, TriggerEventRequest,
+        TriggerEventResponse, TriggerEventStreamRequest, TriggerEventStreamResponse,
+        event_service_server::EventService, trigger_event_stream_response::Outcome,
     },
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     credentials::{self, Call},
-    publisher::{Answer, Pending, Publisher},
+    publisher::{Pending, Publisher},
+    reads::Reads,
 };
 
 /// Publishes of one stream that are not answered yet; then the stream is not read further.
@@ -30,6 +33,8 @@ const IN_FLIGHT_MAX: usize = 1_024;
 pub struct Events {
     /// Admits and dispatches.
     pub publisher: Publisher,
+    /// Answers questions about channels.
+    pub reads: Reads,
     /// Names publishes.
     pub message_ids: Arc<MessageIds>,
     /// Whether a peer that is not loopback may send credentials in clear text.
@@ -59,10 +64,27 @@ impl Events {
         self.publisher.app(app.id.as_str())
     }
 
-    fn publish(&self, app: &App, event: Option<Event>) -> Result<Pending, Rejection> {
+    /// Answers a unary call, if it proves to be of the app that it names.
+    fn answer<T, A>(
+        &self,
+        request: Request<T>,
+        app_id: impl FnOnce(&T) -> &str,
+        method: &str,
+        answer: impl FnOnce(&App, T) -> Result<A, Rejection>,
+    ) -> Result<Response<A>, Status> {
+        self.authenticate(app_id(request.get_ref()), &request, (method, true))
+            .and_then(|app| answer(&app, request.into_inner()))
+            .map(Response::new)
+            .map_err(|rejection| from_rejection(&rejection))
+    }
+
+    async fn publish(
+        &self,
+        app: &App,
+        event: Option<Event>,
+    ) -> Result<Pending<TriggerEventResponse>, Rejection> {
         let draft = event.map(Draft::from).unwrap_or_default();
-        let now = Instant::now().into_std();
-        self.publisher.publish(app, draft, self.message_ids.next(), now)
+        self.publisher.publish(app, draft, self.message_ids.next()).await
     }
 
     /// Reads a stream and dispatches as it goes; answers wait in `pending`, in order.
@@ -71,7 +93,7 @@ impl Events {
         app: Arc<App>,
         first: TriggerEventStreamRequest,
         mut requests: Streaming<TriggerEventStreamRequest>,
-        pending: mpsc::Sender<Result<Pending, Rejection>>,
+        pending: mpsc::Sender<Result<Pending<TriggerEventResponse>, Rejection>>,
     ) {
         let app_id = app.id.to_string();
         let mut next = Some(first);
@@ -81,15 +103,15 @@ impl Events {
                 return;
             };
             let named = request.app_id.is_empty() || request.app_id == app_id;
-            let published = if named {
-                // The app may have been changed since the stream began.
-                self.publisher.app(&app_id).and_then(|app| self.publish(&app, request.event))
-            } else {
-                Err(Rejection::field(
-                    model::Reason::InvalidInput,
+            // The app may have been changed since the stream began.
+            let published = match self.publisher.app(&app_id) {
+                Ok(app) if named => self.publish(&app, request.event).await,
+                Ok(_) => Err(Rejection::field(
+                    Reason::InvalidInput,
                     "app_id",
                     format!("app_id must be {app_id:?} throughout this stream, or absent"),
-                ))
+                )),
+                Err(rejection) => Err(rejection),
             };
             place.send(published);
             next = requests.next().await.and_then(Result::ok);
@@ -103,13 +125,11 @@ fn unix_seconds() -> u64 {
     now.duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
-fn response(answer: Answer) -> TriggerEventResponse {
-    TriggerEventResponse { channels: answer.channels, rate_limit: answer.quota.map(Into::into) }
-}
-
-async fn stream_response(published: Result<Pending, Rejection>) -> TriggerEventStreamResponse {
+async fn stream_response(
+    published: Result<Pending<TriggerEventResponse>, Rejection>,
+) -> TriggerEventStreamResponse {
     let outcome = match published {
-        Ok(pending) => Outcome::Response(response(pending.delivered().await)),
+        Ok(pending) => Outcome::Response(pending.delivered().await),
         Err(rejection) => {
             let status = from_rejection(&rejection);
             Outcome::Error(tonic_types::Status {
@@ -134,69 +154,91 @@ impl EventService for Events {
         &self,
         request: Request<TriggerEventRequest>,
     ) -> Result<Response<TriggerEventResponse>, Status> {
-        let app_id = request.get_ref().app_id.clone();
-        let published = self
-            .authenticate(&app_id, &request, ("TriggerEvent", true))
-            .and_then(|app| self.publish(&app, request.into_inner().event))
-            .map_err(|rejection| from_rejection(&rejection))?;
-        Ok(Response::new(response(published.delivered().await)))
+        let call = async {
+            let app_id = &request.get_ref().app_id;
+            let app = self.authenticate(app_id, &request, ("TriggerEvent", true))?;
+            self.publish(&app, request.into_inner().event).await
+        };
+        let pending = call.await.map_err(|rejection| from_rejection(&rejection))?;
+        Ok(Response::new(pending.delivered().await))
     }
 
     async fn trigger_event_batch(
         &self,
         request: Request<TriggerEventBatchRequest>,
     ) -> Result<Response<TriggerEventBatchResponse>, Status> {
-        let app_id = request.get_ref().app_id.clone();
-        let published = self
-            .authenticate(&app_id, &request, ("TriggerEventBatch", true))
-            .and_then(|app| {
-                let drafts = request.into_inner().events.into_iter().map(Draft::from).collect();
-                let now = Instant::now().into_std();
-                self.publisher.publish_batch(&app, drafts, || self.message_ids.next(), now)
-            })
-            .map_err(|rejection| from_rejection(&rejection))?;
-        let mut batch = TriggerEventBatchResponse::default();
-        for pending in published {
-            let answer = pending.delivered().await;
-            batch.rate_limit = answer.quota.map(Into::into);
-            batch.results.push(TriggerEventBatchResult { channels: answer.channels });
-        }
-        Ok(Response::new(batch))
+        let call = async {
+            let app_id = &request.get_ref().app_id;
+            let app = self.authenticate(app_id, &request, ("TriggerEventBatch", true))?;
+            let drafts = request.into_inner().events.into_iter().map(Draft::from).collect();
+            self.publisher.publish_batch(&app, drafts, "", self.message_ids.next()).await
+        };
+        let pending = call.await.map_err(|rejection| from_rejection(&rejection))?;
+        Ok(Response::new(pending.delivered().await))
     }
 
     async fn send_to_user(
         &self,
-        _: Request<proto::v1::SendToUserRequest>,
-    ) -> Result<Response<proto::v1::SendToUserResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<SendToUserRequest>,
+    ) -> Result<Response<SendToUserResponse>, Status> {
+        let call = async {
+            let app_id = &request.get_ref().app_id;
+            let app = self.authenticate(app_id, &request, ("SendToUser", true))?;
+            let SendToUserRequest { user_id, event, .. } = request.into_inner();
+            let draft = event.map(Draft::from).unwrap_or_default();
+            self.publisher.send_to_user(&app, &user_id, draft, self.message_ids.next()).await
+        };
+        let pending = call.await.map_err(|rejection| from_rejection(&rejection))?;
+        let TriggerEventResponse { channels, rate_limit } = pending.delivered().await;
+        Ok(Response::new(SendToUserResponse { channels, rate_limit }))
     }
 
     async fn list_channels(
         &self,
-        _: Request<proto::v1::ListChannelsRequest>,
-    ) -> Result<Response<proto::v1::ListChannelsResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<ListChannelsRequest>,
+    ) -> Result<Response<ListChannelsResponse>, Status> {
+        self.answer(
+            request,
+            |call| &call.app_id,
+            "ListChannels",
+            |app, call| self.reads.list_channels(app, &call),
+        )
     }
 
     async fn get_channel(
         &self,
-        _: Request<proto::v1::GetChannelRequest>,
-    ) -> Result<Response<proto::v1::GetChannelResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<GetChannelRequest>,
+    ) -> Result<Response<GetChannelResponse>, Status> {
+        self.answer(
+            request,
+            |call| &call.app_id,
+            "GetChannel",
+            |app, call| self.reads.get_channel(app, &call),
+        )
     }
 
     async fn list_channel_users(
         &self,
-        _: Request<proto::v1::ListChannelUsersRequest>,
-    ) -> Result<Response<proto::v1::ListChannelUsersResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<ListChannelUsersRequest>,
+    ) -> Result<Response<ListChannelUsersResponse>, Status> {
+        self.answer(
+            request,
+            |call| &call.app_id,
+            "ListChannelUsers",
+            |app, call| self.reads.list_users(app, &call),
+        )
     }
 
     async fn terminate_user_connections(
         &self,
-        _: Request<proto::v1::TerminateUserConnectionsRequest>,
-    ) -> Result<Response<proto::v1::TerminateUserConnectionsResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<TerminateUserConnectionsRequest>,
+    ) -> Result<Response<TerminateUserConnectionsResponse>, Status> {
+        self.answer(
+            request,
+            |call| &call.app_id,
+            "TerminateUserConnections",
+            |app, call| self.publisher.terminate(app, &call.user_id),
+        )
     }
 
     type TriggerEventStreamStream =

@@ -13,15 +13,21 @@ pub mod settings;
 pub mod dispatch;
 pub mod events;
 pub mod publisher;
+pub mod reads;
 
 pub mod admission;
+pub mod callers;
+pub mod content;
 pub mod credentials;
+pub mod idempotency;
 pub mod rate_limit;
 
 pub mod ack;
 pub mod node;
 pub mod nodes;
 pub mod shards;
+
+pub mod webhooks;
 
 pub mod metrics;
 

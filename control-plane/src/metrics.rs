@@ -12,8 +12,18 @@ pub struct DispatchMetrics {
     pub events: Counter,
     /// Events queued for nodes, one per node.
     pub dispatched: Counter,
+    /// Events that clients published.
+    pub client_events: Counter,
+    /// Events of cache channels that went before their time, to make room.
+    pub cache_evictions: Counter,
     /// Publishes refused by an app's limit.
     pub rate_limited: Counter,
+    /// Reads refused by an app's limit.
+    pub reads_limited: Counter,
+    /// Publishes answered as another one with the same idempotency key was.
+    pub repeated: Counter,
+    /// Idempotency keys forgotten before their time, to make room.
+    pub keys_evicted: Counter,
     /// Queues to nodes that overflowed.
     pub overflowed: Counter,
     /// Times a node left the set of those that are waited for.
@@ -26,6 +36,10 @@ pub struct DispatchMetrics {
     pub nodes: Gauge,
     /// Channels with interest.
     pub channels: Gauge,
+    /// Idempotency keys that are remembered.
+    pub keys: Gauge,
+    /// Bytes of the last events of cache channels.
+    pub cache_bytes: Gauge,
     /// Events on their way to nodes.
     pub queued_events: Gauge,
     /// Bytes on their way to nodes.
@@ -40,7 +54,12 @@ impl DispatchMetrics {
         };
         counter("events", "Events admitted, one per channel", &self.events);
         counter("dispatched", "Events queued for nodes, one per node", &self.dispatched);
+        counter("client_events", "Events that clients published", &self.client_events);
+        counter("cache_evictions", "Cached events dropped to make room", &self.cache_evictions);
         counter("rate_limited", "Publishes refused by an app's limit", &self.rate_limited);
+        counter("reads_rate_limited", "Reads refused by an app's limit", &self.reads_limited);
+        counter("repeats", "Publishes answered from an idempotency key", &self.repeated);
+        counter("key_evictions", "Idempotency keys dropped to make room", &self.keys_evicted);
         counter("node_queue_overflows", "Queues to nodes that overflowed", &self.overflowed);
         counter("node_lags", "Times a node left the set of those waited for", &self.lagging);
         counter("nodes_gone", "Nodes given up after their stream broke", &self.nodes_gone);
@@ -50,6 +69,8 @@ impl DispatchMetrics {
         };
         gauge("nodes", "Nodes with a stream and a complete snapshot", &self.nodes);
         gauge("channels", "Channels with interest", &self.channels);
+        gauge("idempotency_keys", "Idempotency keys that are remembered", &self.keys);
+        gauge("cache_bytes", "Bytes of the last events of cache channels", &self.cache_bytes);
         gauge("node_queue_events", "Events on their way to nodes", &self.queued_events);
         gauge("node_queue_bytes", "Bytes on their way to nodes", &self.queued_bytes);
     }

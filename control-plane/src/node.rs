@@ -6,7 +6,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -47,14 +50,28 @@ pub struct Node {
     pub id: NodeId,
     /// Which life.
     pub boot: BootId,
+    /// It closes its sockets: who leaves it comes back elsewhere.
+    draining: AtomicBool,
     state: Mutex<State>,
     waker: AtomicWaker,
+}
+
+/// One stream of a node.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// Whose.
+    pub node: Arc<Node>,
+    /// Which of its streams, from 1.
+    pub number: u32,
+    /// What was pushed since the attachment of this number began has not been lost.
+    pub unbroken: u32,
 }
 
 #[derive(Debug)]
 struct State {
     /// Which attachment is in force; a stream of an older one ends.
     attachment: u32,
+    unbroken: u32,
     attached: bool,
     /// Publishers wait for this node.
     healthy: bool,
@@ -109,6 +126,7 @@ impl Node {
     pub fn new(id: NodeId, boot: BootId, now: Instant) -> Self {
         let state = State {
             attachment: 0,
+            unbroken: 1,
             attached: false,
             healthy: false,
             lost_at: now,
@@ -123,15 +141,16 @@ impl Node {
             interest_ack: None,
             totals: HashMap::new(),
         };
-        Self { id, boot, state: Mutex::new(state), waker: AtomicWaker::new() }
+        let draining = AtomicBool::new(false);
+        Self { id, boot, draining, state: Mutex::new(state), waker: AtomicWaker::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no code in this module panics while it holds the state")
     }
 
-    /// A stream begins; an older one ends. Returns the attachment's number.
-    pub fn attach(&self, hello: &Hello, owner: u64, now: Instant) -> u32 {
+    /// A stream begins; an older one ends.
+    pub fn attach(self: &Arc<Self>, hello: &Hello, owner: u64, now: Instant) -> Attachment {
         let mut state = self.state();
         let last = state.last();
         let resumes = hello.owner == owner && (state.acknowledged..=last).contains(&hello.position);
@@ -146,6 +165,9 @@ impl Node {
         state.sent = if resumes && !gap { hello.position } else { last };
         state.gap = false;
         state.attachment += 1;
+        if gap {
+            state.unbroken = state.attachment;
+        }
         state.attached = true;
         state.healthy = true;
         state.heard = now;
@@ -156,10 +178,10 @@ impl Node {
             gap,
         });
         state.interest_ack = None;
-        let attachment = state.attachment;
+        let (number, unbroken) = (state.attachment, state.unbroken);
         drop(state);
         self.waker.wake();
-        attachment
+        Attachment { node: Arc::clone(self), number, unbroken }
     }
 
     /// The stream of this attachment is over.
@@ -182,28 +204,62 @@ impl Node {
 
     /// Puts an event behind those on their way; called under the shard's lock, so that all nodes see
     /// one order.
-    pub fn push(&self, event: &Arc<DispatchedEvent>, ack: &Waiter<'_>) -> Pushed {
+    pub fn push(&self, event: &Arc<DispatchedEvent>, waiter: &Waiter<'_>) -> Pushed {
+        self.enqueue(event, waiter.now, Some(waiter.ack))
+    }
+
+    /// As [`Node::push`], for what nobody waits for.
+    pub fn post(&self, event: &Arc<DispatchedEvent>, now: Instant) -> Pushed {
+        self.enqueue(event, now, None)
+    }
+
+    /// As [`Node::post`], for what is true until something else is and can be told later: `None` where
+    /// the queue is half full. Else the attachment during which it was told.
+    pub fn tell(&self, notice: &Arc<DispatchedEvent>, now: Instant) -> Option<u32> {
+        let mut state = self.state();
+        let bytes = queued_bytes(notice);
+        let half_full = state.queue.len() >= QUEUE_EVENTS_MAX / 2
+            || (state.queue_bytes + bytes > QUEUE_BYTES_MAX / 2 && !state.queue.is_empty());
+        if half_full {
+            return None;
+        }
+        let attachment = state.attachment;
+        // After a gap nothing that was told counts: the next attachment is the first unbroken one.
+        if !state.gap {
+            state.queue.push_back(Queued { event: Arc::clone(notice), bytes, at: now });
+            state.queue_bytes += bytes;
+        }
+        drop(state);
+        self.waker.wake();
+        Some(attachment)
+    }
+
+    fn enqueue(
+        &self,
+        event: &Arc<DispatchedEvent>,
+        now: Instant,
+        ack: Option<&Arc<Ack>>,
+    ) -> Pushed {
         let mut state = self.state();
         if state.gap {
             return Pushed::Lost;
         }
-        let bytes =
-            event.data.len() + event.name.len() + event.channel.len() + EVENT_OVERHEAD_BYTES;
+        let bytes = queued_bytes(event);
         let full = state.queue.len() >= QUEUE_EVENTS_MAX
             || (state.queue_bytes + bytes > QUEUE_BYTES_MAX && !state.queue.is_empty());
         if full {
             state.gap = true;
-            state.detach(ack.now);
+            state.detach(now);
             drop(state);
             self.waker.wake();
             return Pushed::Overflowed;
         }
-        state.queue.push_back(Queued { event: Arc::clone(event), bytes, at: ack.now });
+        state.queue.push_back(Queued { event: Arc::clone(event), bytes, at: now });
         state.queue_bytes += bytes;
-        if state.healthy {
-            ack.ack.owe();
+        if let Some(ack) = ack.filter(|_| state.healthy) {
+            ack.owe();
             let position = state.last();
-            state.waiting.push_back((position, Arc::clone(ack.ack)));
+            state.waiting.push_back((position, Arc::clone(ack)));
         }
         drop(state);
         self.waker.wake();
@@ -263,6 +319,29 @@ impl Node {
         self.state().attached
     }
 
+    /// Whether the stream of this attachment is the latest.
+    #[must_use]
+    pub fn is_current(&self, attachment: u32) -> bool {
+        self.state().attachment == attachment
+    }
+
+    /// When it last lost its stream.
+    #[must_use]
+    pub fn lost_at(&self) -> Instant {
+        self.state().lost_at
+    }
+
+    /// It begins to close its sockets.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether it closes its sockets.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
     /// Events and bytes on their way.
     #[must_use]
     pub fn depth(&self) -> (usize, usize) {
@@ -295,6 +374,13 @@ pub struct Waiter<'a> {
     pub ack: &'a Arc<Ack>,
     /// The time of the push.
     pub now: Instant,
+}
+
+/// What an event takes of the queue. The parts of a notice are measured, as a list of members may be
+/// long; an event is its text.
+fn queued_bytes(event: &DispatchedEvent) -> usize {
+    let notice = event.notice.as_ref().map_or(0, prost::Message::encoded_len);
+    event.data.len() + event.name.len() + event.channel.len() + notice + EVENT_OVERHEAD_BYTES
 }
 
 impl State {

@@ -9,7 +9,7 @@ use std::{
 use model::{AppId, BootId, NodeId, OwnerId};
 use proto::internal::Hello;
 
-use crate::node::{Node, Ticked};
+use crate::node::{Attachment, Node, Ticked};
 
 /// All nodes, by name.
 #[derive(Debug)]
@@ -32,10 +32,8 @@ struct Known {
 /// A stream that has begun.
 #[derive(Debug)]
 pub struct Attached {
-    /// The node.
-    pub node: Arc<Node>,
-    /// Which of its streams this is.
-    pub attachment: u32,
+    /// It.
+    pub attachment: Attachment,
     /// The node's former life, whose contributions end now.
     pub replaced: Option<Arc<Node>>,
 }
@@ -75,7 +73,7 @@ impl Nodes {
         };
         self.set_eager(&node, true);
         let attachment = node.attach(hello, self.owner.0, now);
-        Attached { node, attachment, replaced }
+        Attached { attachment, replaced }
     }
 
     /// The nodes that get every event.

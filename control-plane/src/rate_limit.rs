@@ -1,116 +1,175 @@
-//! A token bucket; the time is an argument.
+//! A token bucket that keeps its word; the time is an argument.
+//!
+//! What is admitted in any ten seconds stays within a tenth of the limit: the bucket holds half a
+//! second's tokens. A caller that is refused is told when to come back, and that is a promise: the
+//! same call is then admitted, if need be on credit, which later callers pay off. So nobody who waits
+//! as told is refused twice in a row, however many others there are, as long as the promises that are
+//! redeemed stay within [`CREDIT`].
+
+mod buckets;
+mod promises;
 
 use std::time::{Duration, Instant};
 
 use model::Quota;
 
-/// Admits `per_second` on average and that many at once.
-#[derive(Clone, Debug)]
+use crate::content::Content;
+pub use buckets::Buckets;
+use promises::Promises;
+
+/// What the bucket holds, as a share of a second's tokens.
+const BURST: f64 = 0.5;
+/// Smaller limits may be used up at once: whoever may publish five a second publishes five.
+const BURST_MIN: f64 = 10.0;
+/// What promises may take beyond the bucket's tokens, as a share of a second's tokens; at least one.
+const CREDIT: f64 = 0.2;
+/// The share of new tokens that pays off what promises took. Promises are given out at this rate.
+const REPAYMENT: f64 = 0.5;
+/// Promises are spread over this long; when there are more, they are given all the same.
+const HORIZON: Duration = Duration::from_secs(2);
+
+/// Admits `per_second` on average.
+#[derive(Debug)]
 pub struct Bucket {
     per_second: u32,
     tokens: f64,
+    credit: f64,
     at: Instant,
+    /// The earliest time for which the next promise is given.
+    slot: Instant,
+    promises: Promises,
 }
 
 impl Bucket {
     /// A full bucket.
     #[must_use]
     pub fn new(per_second: u32, now: Instant) -> Self {
-        Self { per_second, tokens: f64::from(per_second), at: now }
+        let promises = Promises::default();
+        let tokens = capacity(per_second);
+        Self { per_second, tokens, credit: 0.0, at: now, slot: now, promises }
     }
 
     /// The limit was changed: what has been used stays used.
     pub fn set_limit(&mut self, per_second: u32, now: Instant) {
         if per_second != self.per_second {
             self.refill(now);
-            self.tokens = (self.tokens + f64::from(per_second) - f64::from(self.per_second))
-                .min(f64::from(per_second));
+            self.tokens += capacity(per_second) - capacity(self.per_second);
             self.per_second = per_second;
         }
     }
 
     /// Takes `cost` tokens, or none. A cost above the whole bucket is admitted when the bucket is
-    /// full, and leaves a debt: it must be possible at all.
+    /// full, and leaves a debt: it must be possible at all. The error is a refusal without a promise:
+    /// see [`Bucket::take_as_promised`].
     pub fn take(&mut self, cost: u32, now: Instant) -> Result<Quota, Quota> {
         self.refill(now);
         let cost = f64::from(cost);
-        let needed = cost.min(f64::from(self.per_second));
+        let needed = self.needed(cost);
         if self.tokens < needed {
-            return Err(self.quota(needed));
+            return Err(self.quota(self.wait(needed)));
         }
         self.tokens -= cost;
-        Ok(self.quota(f64::from(self.per_second)))
+        Ok(self.state())
+    }
+
+    /// As [`Bucket::take`], for a call that is recognised: it is admitted when it was refused before
+    /// and has waited as told. If it is refused now, it is told a time at which it will be admitted.
+    pub fn take_as_promised(
+        &mut self,
+        cost: u32,
+        call: Content,
+        now: Instant,
+    ) -> Result<Quota, Quota> {
+        if let Ok(quota) = self.take(cost, now) {
+            return Ok(quota);
+        }
+        let cost = f64::from(cost);
+        match self.promises.due(call, now) {
+            Some(due) if due > now => return Err(self.quota(due - now)),
+            Some(_) if self.credit == 0.0 || self.credit + cost <= self.credit_max() => {
+                self.promises.redeem(call);
+                self.credit += cost;
+                return Ok(self.state());
+            }
+            Some(_) | None => {}
+        }
+        let wait = self.next_slot(cost, now);
+        self.promises.give(call, now, now + wait);
+        Err(self.quota(wait))
+    }
+
+    /// The state; takes nothing.
+    pub fn look(&mut self, now: Instant) -> Quota {
+        self.refill(now);
+        self.state()
+    }
+
+    /// Forgets promises that nobody came back for.
+    pub fn forget_expired(&mut self, now: Instant) {
+        self.promises.forget_expired(now);
     }
 
     fn refill(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.at);
-        let full = f64::from(self.per_second);
-        self.tokens = (self.tokens + elapsed.as_secs_f64() * full).min(full);
-        self.at = now;
+        let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
+        let new = elapsed * f64::from(self.per_second);
+        let repaid = (new * REPAYMENT).min(self.credit);
+        self.tokens += new - repaid;
+        self.credit -= repaid;
+        let spare = (self.tokens - capacity(self.per_second)).max(0.0);
+        self.tokens -= spare;
+        self.credit = (self.credit - spare).max(0.0);
+        self.at = self.at.max(now);
     }
 
-    /// The state, with the time until `wanted` tokens are there.
-    fn quota(&self, wanted: f64) -> Quota {
-        let missing = (wanted - self.tokens).max(0.0);
-        let wait = Duration::from_secs_f64(missing / f64::from(self.per_second.max(1)));
+    fn needed(&self, cost: f64) -> f64 {
+        cost.min(capacity(self.per_second))
+    }
+
+    fn credit_max(&self) -> f64 {
+        (f64::from(self.per_second) * CREDIT).max(1.0)
+    }
+
+    /// The time until `needed` tokens are there, if nobody takes any, in whole milliseconds.
+    fn wait(&self, needed: f64) -> Duration {
+        let rate = f64::from(self.per_second.max(1));
+        let missing = (needed - self.tokens).max(0.0);
+        // Half of what comes in goes elsewhere until the credit is paid off.
+        let slowed = (self.credit / REPAYMENT).min(missing / (1.0 - REPAYMENT));
+        let wait = (missing + slowed * REPAYMENT) / rate;
+        Duration::from_millis((wait * 1_000.0).ceil() as u64)
+    }
+
+    /// The time until the next promise is due: when there are tokens, and behind earlier promises.
+    fn next_slot(&mut self, cost: f64, now: Instant) -> Duration {
+        let wait = self.wait(self.needed(cost));
+        let due = self.slot.max(now + wait);
+        if due > now + HORIZON {
+            return wait.max(HORIZON);
+        }
+        let spacing = cost / (f64::from(self.per_second.max(1)) * REPAYMENT);
+        self.slot = due + Duration::from_secs_f64(spacing);
+        // What is told is whole milliseconds, and must not be too early.
+        Duration::from_millis((due - now).as_micros().div_ceil(1_000) as u64)
+    }
+
+    fn state(&self) -> Quota {
+        self.quota(self.wait(capacity(self.per_second)))
+    }
+
+    fn quota(&self, reset: Duration) -> Quota {
         Quota {
             limit: self.per_second,
             remaining: self.tokens.max(0.0) as u32,
-            reset_ms: wait.as_micros().div_ceil(1_000) as u32,
+            reset_ms: u32::try_from(reset.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX),
         }
     }
+}
+
+/// Tokens of a full bucket.
+fn capacity(per_second: u32) -> f64 {
+    let second = f64::from(per_second);
+    (second * BURST).max(second.min(BURST_MIN))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn start() -> Instant {
-        tokio::time::Instant::now().into_std()
-    }
-
-    #[test]
-    fn admits_the_limit_then_refuses_then_refills() {
-        let now = start();
-        let mut bucket = Bucket::new(10, now);
-        assert_eq!(bucket.take(10, now), Ok(Quota { limit: 10, remaining: 0, reset_ms: 1_000 }));
-        assert_eq!(bucket.take(1, now), Err(Quota { limit: 10, remaining: 0, reset_ms: 100 }));
-        let later = now + Duration::from_millis(100);
-        assert!(bucket.take(1, later).is_ok());
-        assert!(bucket.take(1, later).is_err());
-    }
-
-    #[test]
-    fn waiting_as_told_is_enough() {
-        let mut now = start();
-        let mut bucket = Bucket::new(7, now);
-        for cost in [7, 3, 5, 7, 1, 20, 6] {
-            if let Err(quota) = bucket.take(cost, now) {
-                now += Duration::from_millis(quota.reset_ms.into());
-                assert!(bucket.take(cost, now).is_ok(), "cost {cost}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_second_admits_at_most_the_limit_after_the_burst() {
-        let mut now = start();
-        let mut bucket = Bucket::new(100, now);
-        let mut admitted = 0;
-        for _ in 0..10_000 {
-            now += Duration::from_millis(1);
-            admitted += u32::from(bucket.take(1, now).is_ok());
-        }
-        assert!((1_090..=1_101).contains(&admitted), "{admitted}");
-    }
-
-    #[test]
-    fn a_changed_limit_is_in_force_at_once() {
-        let now = start();
-        let mut bucket = Bucket::new(5, now);
-        bucket.take(5, now).unwrap();
-        bucket.set_limit(8, now);
-        assert!(bucket.take(3, now).is_ok());
-        assert!(bucket.take(1, now).is_err());
-    }
-}
+mod tests;

@@ -95,7 +95,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let internal = listener(internal_tcp, None, control_plane.internal_router());
     let admin = operations.router().merge(control_plane.admin_router());
     let admin = listener(operations_tcp, None, admin);
-    let stopped = control_plane.clone();
+    let (stopped, finished) = (control_plane.clone(), control_plane.clone());
     let serving = tokio::spawn(async move {
         let metrics = ListenerMetrics::default;
         let stop = async {
@@ -110,6 +110,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
             internal.serve(metrics(), shutdown.clone().cancelled_owned()),
             admin.serve(metrics(), shutdown.clone().cancelled_owned()),
         );
+        finished.finish().await;
         info!("control plane has ended");
     });
     Ok(Running { address, internal_address, operations_address, control_plane, serving })

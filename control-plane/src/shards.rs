@@ -1,59 +1,124 @@
-//! Channels by shard: who is interested, in which order events go out.
+//! Channels by shard: who is interested, who is there, in which order events go out.
 //!
 //! Giving an event its serial and pushing it onto the queue of every interested node is one critical
-//! section, so that all nodes see one order. State exists only for channels in which some node has
-//! interest: publishing to a name that nobody knows leaves nothing behind.
+//! section, so that all nodes see one order; notices of who came and went stand in the same order.
+//! State exists only for channels in which some node has interest, and for the last events of cache
+//! channels: publishing to a name that nobody knows leaves nothing behind.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+mod cache;
+mod channel;
+mod count;
+mod event;
+mod reads;
+mod roster;
+mod shard;
+#[cfg(test)]
+mod tests;
 
-use foldhash::{HashMap, HashMapExt as _};
-use model::{AppId, ChannelName, MessageId, OwnerId, Publish, SHARDS, ShardId};
-use proto::{
-    convert,
-    internal::{DispatchedEvent, ShardEpoch},
-    v1,
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::Instant,
 };
 
-use crate::node::{Node, Pushed, Waiter};
+use model::{
+    App, AppId, Apps, ChannelKind, ChannelName, Limits, MessageId, OwnerId, Publish, SHARDS,
+    ShardId, UserId, UserInfo,
+};
+use proto::internal::{ClientEvent, ShardEpoch};
+
+pub use cache::Budget;
+pub use reads::{ChannelNow, Cursor};
+
+use crate::{
+    node::{Attachment, Node, Pushed, Waiter},
+    webhooks::Happening,
+};
+use shard::Shard;
+
+/// A channel of an app.
+pub type Key<'a> = (&'a AppId, &'a ChannelName);
 
 /// All shards of this control plane.
 #[derive(Debug)]
 pub struct Shards {
-    owner: OwnerId,
     shards: Box<[Mutex<Shard>]>,
-}
-
-#[derive(Debug)]
-struct Shard {
-    /// How often this shard has changed hands; ours is above all that nodes have seen.
-    epoch: u64,
-    /// The highest serial given in this epoch: a channel that comes back starts behind it.
-    serial_high: u64,
-    apps: HashMap<AppId, HashMap<ChannelName, Channel>>,
-}
-
-#[derive(Debug)]
-struct Channel {
-    serial: u64,
-    holders: Vec<Holder>,
-}
-
-/// A node with interest in a channel.
-#[derive(Debug)]
-struct Holder {
-    node: Arc<Node>,
-    /// The attachment in which the node last named the channel.
-    attachment: u32,
-    subscriptions: u32,
+    cache: Budget,
 }
 
 /// What a node says of one channel.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// Sockets subscribed on that node.
     pub subscriptions: u32,
     /// Events are wanted although nobody is subscribed.
     pub linger: bool,
+    /// Whether anybody is subscribed, anywhere, is wanted.
+    pub watched: bool,
+    /// The version in which this interest began: the channel's state is told once for each.
+    pub since: u64,
+}
+
+impl Wanted {
+    /// Whether the node has no interest in the channel.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.subscriptions == 0 && !self.linger && !self.watched
+    }
+}
+
+/// What a node says of one user in a presence channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberReport {
+    /// It is there, and says this of itself.
+    Present(UserId, UserInfo),
+    /// It is not there, or no longer.
+    Absent(UserId),
+}
+
+/// In which light something that a node says is seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// Who says it.
+    pub from: &'a Attachment,
+    /// The apps' settings.
+    pub apps: &'a Apps,
+    /// When.
+    pub now: Instant,
+}
+
+impl Report<'_> {
+    fn rules(&self, app: &AppId) -> Rules {
+        Rules::of(self.apps, app)
+    }
+}
+
+/// The settings of an app that matter for who is told what.
+#[derive(Clone, Copy, Debug)]
+struct Rules {
+    members_max: usize,
+    count_events: bool,
+}
+
+impl Rules {
+    fn of(apps: &Apps, app: &AppId) -> Self {
+        let rules = |limits: &Limits, count_events: bool| Self {
+            members_max: limits.presence_members_max as usize,
+            count_events,
+        };
+        let known = |app: &Arc<App>| rules(&app.limits, app.features.subscription_count_events);
+        apps.by_id(app.as_str()).map_or_else(|| rules(&Limits::default(), false), known)
+    }
+}
+
+/// Something that backends may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happened {
+    /// In which app.
+    pub app: AppId,
+    /// In which channel.
+    pub channel: ChannelName,
+    /// What.
+    pub what: Happening,
 }
 
 /// What became of one event for one channel.
@@ -61,24 +126,38 @@ pub struct Wanted {
 pub struct Dispatched {
     /// Connections subscribed, over all nodes.
     pub subscriptions: u32,
+    /// Users in the channel; of presence channels, where the publisher asked.
+    pub users: Option<u32>,
     /// Nodes that it was queued for.
     pub nodes: u32,
     /// Nodes whose queue overflowed on it.
     pub overflowed: u32,
 }
 
+impl Dispatched {
+    fn add(&mut self, pushed: Pushed) {
+        match pushed {
+            Pushed::Queued => self.nodes += 1,
+            Pushed::Overflowed => self.overflowed += 1,
+            Pushed::Lost => {}
+        }
+    }
+}
+
 impl Shards {
     /// Empty shards, all in epoch 1.
     #[must_use]
-    pub fn new(owner: OwnerId) -> Self {
-        let shard = || Shard { epoch: 1, serial_high: 0, apps: HashMap::new() };
-        Self { owner, shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect() }
+    pub fn new(owner: OwnerId, cache: Budget) -> Self {
+        let ids = (0..SHARDS).filter_map(|number| ShardId::new(number.into()));
+        Self { shards: ids.map(|id| Mutex::new(Shard::new(id, owner))).collect(), cache }
     }
 
     fn shard(&self, id: ShardId) -> MutexGuard<'_, Shard> {
-        self.shards[id.index()]
-            .lock()
-            .expect("no code in this module panics while it holds a shard")
+        lock(&self.shards[id.index()])
+    }
+
+    fn shard_of(&self, (app, channel): Key<'_>) -> MutexGuard<'_, Shard> {
+        self.shard(ShardId::of(app, channel.as_str()))
     }
 
     /// A node has seen these epochs: ours must be higher, unless the shard was ours.
@@ -88,53 +167,65 @@ impl Shards {
                 continue;
             };
             let mut shard = self.shard(id);
-            if seen.owner != self.owner.0 && seen.epoch >= shard.epoch {
-                shard.epoch = seen.epoch + 1;
+            if seen.owner != shard.place.owner.0 && seen.epoch >= shard.place.epoch {
+                shard.place.epoch = seen.epoch + 1;
                 shard.serial_high = 0;
             }
         }
     }
 
     /// Takes note of what a node wants of a channel.
-    pub fn set_interest(
+    #[must_use]
+    pub fn set_interest(&self, report: &Report<'_>, key: Key<'_>, wanted: Wanted) -> Vec<Happened> {
+        let mut happenings = Vec::new();
+        self.shard_of(key).set_interest(report, key, wanted, &mut happenings);
+        happenings
+    }
+
+    /// Takes note of a user that came to a node or left it.
+    #[must_use]
+    pub fn set_member(
         &self,
-        (node, attachment): (&Arc<Node>, u32),
-        (app, channel): (&AppId, &ChannelName),
-        wanted: Wanted,
-    ) {
-        let mut shard = self.shard(ShardId::of(app, channel.as_str()));
-        if wanted.subscriptions == 0 && !wanted.linger {
-            shard.remove(node, app, channel);
-            return;
-        }
-        let serial = shard.serial_high;
-        let holder =
-            Holder { node: Arc::clone(node), attachment, subscriptions: wanted.subscriptions };
-        let channels = shard.apps.entry(app.clone()).or_default();
-        let entry = channels
-            .entry(channel.clone())
-            .or_insert_with(|| Channel { serial, holders: Vec::with_capacity(1) });
-        match entry.holders.iter_mut().find(|other| Arc::ptr_eq(&other.node, node)) {
-            Some(present) => *present = holder,
-            None => entry.holders.push(holder),
-        }
+        report: &Report<'_>,
+        key: Key<'_>,
+        member: &MemberReport,
+    ) -> Vec<Happened> {
+        let mut happenings = Vec::new();
+        self.shard_of(key).set_member(report, key, member, &mut happenings);
+        happenings
     }
 
     /// Drops what a node contributed, but for what it named in the attachment `kept`.
-    pub fn forget(&self, node: &Arc<Node>, kept: Option<u32>) {
+    #[must_use]
+    pub fn forget(
+        &self,
+        node: &Arc<Node>,
+        kept: Option<u32>,
+        (apps, now): (&Apps, Instant),
+    ) -> Vec<Happened> {
+        let mut happenings = Vec::new();
+        let rules = |app: &AppId| Rules::of(apps, app);
         for shard in &*self.shards {
-            let mut shard =
-                shard.lock().expect("no code in this module panics while it holds a shard");
-            shard.apps.retain(|_, channels| {
-                channels.retain(|_, channel| {
-                    channel.holders.retain(|holder| {
-                        !Arc::ptr_eq(&holder.node, node) || Some(holder.attachment) == kept
-                    });
-                    !channel.holders.is_empty()
-                });
-                !channels.is_empty()
-            });
+            lock(shard).forget(node, kept, (&rules, now), &mut happenings);
         }
+        happenings
+    }
+
+    /// The nodes have reported: from here on they are told who is where.
+    pub fn warm_up(&self, now: Instant) {
+        for shard in &*self.shards {
+            lock(shard).warm_up(now);
+        }
+    }
+
+    /// Looks at the clock: what is owed, who was kept, what is shown no longer.
+    #[must_use]
+    pub fn tick(&self, now: Instant) -> Vec<Happened> {
+        let mut happenings = Vec::new();
+        for shard in &*self.shards {
+            lock(shard).tick(now, &self.cache, &mut happenings);
+        }
+        happenings
     }
 
     /// Gives the publish its place in one channel and pushes it onto the queue of every interested
@@ -147,92 +238,83 @@ impl Shards {
         waiter: Waiter<'_>,
     ) -> Dispatched {
         let channel = &publish.channels[index];
-        let id = ShardId::of(app, channel.as_str());
-        let mut guard = self.shard(id);
-        let shard = &mut *guard;
-        let entry = shard.apps.get_mut(app.as_str()).and_then(|map| map.get_mut(channel.as_str()));
-        let mut dispatched = Dispatched::default();
-        let (serial, holders) = match entry {
-            Some(entry) => {
-                entry.serial += 1;
-                shard.serial_high = shard.serial_high.max(entry.serial);
-                (entry.serial, &entry.holders[..])
-            }
-            None if eager.is_empty() => return dispatched,
-            None => (0, &[][..]),
-        };
-        let place = Place { shard: id, epoch: shard.epoch, owner: self.owner, serial };
-        let event = Arc::new(event(app, publish, index, place));
-        let fresh = eager
-            .iter()
-            .filter(|node| !holders.iter().any(|holder| Arc::ptr_eq(&holder.node, node)));
-        for node in holders.iter().map(|holder| &holder.node).chain(fresh) {
-            match node.push(&event, &waiter) {
-                Pushed::Queued => dispatched.nodes += 1,
-                Pushed::Overflowed => dispatched.overflowed += 1,
-                Pushed::Lost => {}
+        let is_cache = channel.is_cache();
+        let mut shard = self.shard_of((app, channel));
+        if is_cache {
+            shard.cache.store((app, channel), &publish.event, waiter.now, &self.cache);
+        }
+        let ttl_ms = if is_cache { self.cache.ttl_ms() } else { 0 };
+        let mut dispatched = shard.send(
+            (app, channel),
+            eager,
+            |place| event::published(place, app, (publish, index), ttl_ms),
+            |node, event| node.push(event, &waiter),
+        );
+        drop(shard);
+        let asked = publish.info.is_some() && channel.kind() == ChannelKind::Presence;
+        dispatched.users = asked.then(|| dispatched.users.unwrap_or(0));
+        if is_cache {
+            self.trim_cache(ShardId::of(app, channel.as_str()));
+        }
+        dispatched
+    }
+
+    /// As [`Shards::dispatch`], for what a client publishes; nobody waits for it.
+    pub fn relay(
+        &self,
+        key: Key<'_>,
+        (said, id): (&ClientEvent, MessageId),
+        eager: &[Arc<Node>],
+        now: Instant,
+    ) -> Dispatched {
+        self.shard_of(key).send(
+            key,
+            eager,
+            |place| event::relayed(place, key, said, id),
+            |node, event| node.post(event, now),
+        )
+    }
+
+    /// Closes every socket of a user's channel.
+    pub fn terminate(&self, app: &AppId, channel: &ChannelName, now: Instant) -> Dispatched {
+        self.shard_of((app, channel)).terminate((app, channel), now)
+    }
+
+    /// Where kept events exceed what they may take, the oldest of other shards make room, and only then
+    /// the one just kept.
+    fn trim_cache(&self, from: ShardId) {
+        let (before, rest) = self.shards.split_at(from.index());
+        let mut evicted = true;
+        while evicted {
+            evicted = false;
+            for shard in rest.iter().skip(1).chain(before) {
+                if !self.cache.is_over() {
+                    return;
+                }
+                evicted |= lock(shard).cache.evict(&self.cache);
             }
         }
-        dispatched.subscriptions = holders.iter().map(|holder| holder.subscriptions).sum();
-        dispatched
+        if self.cache.is_over() {
+            self.shard(from).cache.evict(&self.cache);
+        }
     }
 
     /// Channels with interest.
     #[must_use]
     pub fn channels(&self) -> usize {
         let count = |shard: &Mutex<Shard>| {
-            let shard = shard.lock().expect("no code in this module panics while it holds a shard");
-            shard.apps.values().map(std::collections::HashMap::len).sum::<usize>()
+            lock(shard).apps.values().map(std::collections::HashMap::len).sum::<usize>()
         };
         self.shards.iter().map(count).sum()
     }
-}
 
-impl Shard {
-    fn remove(&mut self, node: &Arc<Node>, app: &AppId, channel: &ChannelName) {
-        let Some(channels) = self.apps.get_mut(app) else {
-            return;
-        };
-        if let Some(entry) = channels.get_mut(channel) {
-            entry.holders.retain(|holder| !Arc::ptr_eq(&holder.node, node));
-            if entry.holders.is_empty() {
-                channels.remove(channel);
-            }
-        }
-        if channels.is_empty() {
-            self.apps.remove(app);
-        }
+    /// Bytes of kept events.
+    #[must_use]
+    pub fn cache_bytes(&self) -> usize {
+        self.cache.used()
     }
 }
 
-/// Where an event stands.
-#[derive(Clone, Copy)]
-struct Place {
-    shard: ShardId,
-    epoch: u64,
-    owner: OwnerId,
-    serial: u64,
-}
-
-fn event(app: &AppId, publish: &Publish, index: usize, place: Place) -> DispatchedEvent {
-    DispatchedEvent {
-        shard: u32::from(place.shard.number()),
-        epoch: place.epoch,
-        owner: place.owner.0,
-        serial: place.serial,
-        message_id: convert::id_bytes(channel_message_id(publish.message_id, index).0),
-        app_id: app.to_string(),
-        channel: publish.channels[index].to_string(),
-        name: publish.event.name.0.clone(),
-        data: publish.event.data.clone(),
-        tags: publish.event.tags.clone().map(|pairs| v1::EventTags { pairs }),
-        delta: publish.event.delta,
-        excluded: publish.excluded.map(Into::into),
-        ..DispatchedEvent::default()
-    }
-}
-
-/// Each channel of a publish has its own id: the publish's, with the channel's place in its upper bits.
-fn channel_message_id(id: MessageId, index: usize) -> MessageId {
-    MessageId(id.0 ^ ((index as u128) << 112))
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().expect("no code in this module panics while it holds a shard")
 }

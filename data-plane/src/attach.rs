@@ -7,15 +7,15 @@ use std::{
     time::Duration,
 };
 
-use data_plane_core::{CloseCode, frame};
+use data_plane_core::CloseCode;
 use futures_util::{Stream, StreamExt as _};
 use model::{BootId, NodeId};
 use proto::{
     convert,
     internal::{
-        AttachRequest, AttachResponse, Delivered, Dispatch, DispatchedEvent, HeartbeatRequest,
-        Hello, ShardEpoch, SnapshotEnd, Welcome, attach_request::Up as UpMessage,
-        attach_response::Down, dispatch_service_client::DispatchServiceClient,
+        AttachRequest, AttachResponse, Delivered, Dispatch, Draining, HeartbeatRequest, Hello,
+        ShardEpoch, SnapshotEnd, Welcome, attach_request::Up as UpMessage, attach_response::Down,
+        dispatch_service_client::DispatchServiceClient,
     },
     link::Link,
     plane::operations::Condition,
@@ -26,11 +26,11 @@ use tonic::Status;
 use tracing::{debug, info, warn};
 
 use crate::{
+    deliver::Batch,
     fence::Fence,
-    inbox::{Command, Delivery, Progress},
+    inbox::{Command, Progress},
     interest::{Confirmed, Threads},
     node::Node,
-    wire,
 };
 
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -83,6 +83,7 @@ impl Attachment {
             let ended = self.follow(&mut fence, &mut last).await;
             self.node.metrics.detached.inc();
             self.node.interest().unattach();
+            self.node.reports().close();
             let reason = ended.err().map(|status| status.message().to_owned());
             debug!(?reason, "detached from the control plane");
             if started.elapsed() > BACKOFF_MAX {
@@ -102,6 +103,7 @@ impl Attachment {
             state: Arc::clone(&state),
             reported: 0,
             snapshot_ended: false,
+            draining: false,
             delivered: last.position,
         };
         let mut client = DispatchServiceClient::new(self.link.clone())
@@ -164,8 +166,10 @@ impl Attachment {
         let _ = state.progress.set(Progress::new(threads, welcome.position, up));
         info!(owner = welcome.owner, gap = welcome.gap, "attached to the control plane");
         self.attached.set(true);
+        self.node.reports().open();
         if welcome.gap {
             self.node.metrics.gaps.inc();
+            self.node.interest().renew();
             warn!("events for this node were lost; its subscribed sockets are told to reconnect");
             self.node.tell_all(|| Command::CloseSubscribed(CloseCode::Drain));
         }
@@ -177,57 +181,26 @@ impl Attachment {
         };
         let Dispatch { position, events } = dispatch;
         self.node.metrics.events.inc_by(events.len() as u64);
+        let mut batch = Batch::new(&self.node, &events, Instant::now().into_std());
         let threads: Vec<Threads> = {
             let interest = self.node.interest();
             events.iter().map(|event| interest.threads(&event.app_id, &event.channel)).collect()
         };
-        let mut batches: Vec<Vec<Arc<Delivery>>> = vec![Vec::new(); self.node.inboxes.len()];
         for (event, threads) in events.into_iter().zip(threads) {
-            if let Err(stale) = fence.admit(&event) {
-                self.node.metrics.stale.inc();
-                state.refuse(stale);
-                continue;
-            }
-            if threads == 0 {
-                continue;
-            }
-            let Some(delivery) = self.encode(event).map(Arc::new) else {
-                continue;
-            };
-            for (thread, batch) in batches.iter_mut().enumerate() {
-                if threads & (1 << thread) != 0 {
-                    batch.push(Arc::clone(&delivery));
+            match fence.admit(&event) {
+                Ok(()) => batch.add(event, threads),
+                Err(stale) => {
+                    self.node.metrics.stale.inc();
+                    state.refuse(stale);
                 }
             }
         }
-        for (thread, batch) in batches.into_iter().enumerate() {
-            if !batch.is_empty() {
-                progress.send(thread, position);
-                let command = Command::Deliver(batch, Arc::clone(progress), position);
-                self.node.inboxes[thread].push(command);
-            }
-        }
-        progress.receive(position);
-    }
-
-    /// The frame is encoded here, once for the whole node.
-    fn encode(&self, event: DispatchedEvent) -> Option<Delivery> {
-        let data = std::str::from_utf8(&event.data).ok()?;
-        let shows_tags = || {
-            let apps = self.node.apps.borrow();
-            let app = apps.as_ref().and_then(|apps| apps.by_id(&event.app_id).cloned());
-            app.is_some_and(|app| app.features.tag_filtering && app.features.tags_delivered)
-        };
-        let tags = event.tags.as_ref().filter(|_| shows_tags()).map(|tags| &tags.pairs);
-        let frame = wire::text_with(|buffer| {
-            frame::event_into(buffer, &event.name, &event.channel, data, tags);
+        batch.send(|thread, steps| {
+            progress.send(thread, position);
+            let command = Command::Deliver(steps, Arc::clone(progress), position);
+            self.node.inboxes[thread].push(command);
         });
-        Some(Delivery {
-            frame,
-            excluded: event.excluded.map(Into::into),
-            app: event.app_id,
-            channel: event.channel,
-        })
+        progress.receive(position);
     }
 
     /// Attached or not: who waits for an acknowledgement waits for a bounded time.
@@ -241,11 +214,7 @@ impl Attachment {
     }
 
     fn tick(&self) {
-        let given_up = self.node.interest().expire(Instant::now().into_std());
-        if !given_up.is_empty() {
-            self.node.metrics.degraded.inc_by(given_up.len() as u64);
-            self.confirm(given_up);
-        }
+        self.confirm(self.node.expire(Instant::now().into_std()));
         self.node.up.wake();
         self.node.metrics.channels.set(self.node.interest().len() as i64);
     }
@@ -338,6 +307,8 @@ struct Up {
     state: Arc<UpState>,
     reported: u64,
     snapshot_ended: bool,
+    /// The control plane knows that the node closes its sockets.
+    draining: bool,
     delivered: u64,
 }
 
@@ -346,12 +317,18 @@ impl Up {
         if let Some(hello) = self.hello.take() {
             return Some(UpMessage::Hello(hello));
         }
+        if self.node.is_draining() && !std::mem::replace(&mut self.draining, true) {
+            return Some(UpMessage::Draining(Draining {}));
+        }
         if let Some(report) = self.node.interest().report(self.reported) {
             self.reported = report.sequence;
             return Some(UpMessage::Interest(report));
         }
         if !std::mem::replace(&mut self.snapshot_ended, true) {
             return Some(UpMessage::SnapshotEnd(SnapshotEnd {}));
+        }
+        if let Some(report) = self.node.reports().pop() {
+            return Some(report);
         }
         let delivered = self.state.progress.get()?.delivered();
         let stale = std::mem::take(&mut self.state.rest().stale);

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::Args;
+use clap::{Args, builder::RangedU64ValueParser, value_parser};
 
 /// Options that the all-in-one has too.
 #[derive(Args, Clone, Debug)]
@@ -14,6 +14,14 @@ pub struct Options {
     /// WebSockets at most; over it a new one is closed with 4100
     #[arg(long, default_value_t = 1_000_000, value_name = "SOCKETS")]
     pub sockets_max: u32,
+    /// New sockets of one address (IPv6: one /64) per window; over it an upgrade is answered with 429.
+    /// 0 is no limit, and the default: behind a proxy that is not in --trusted-proxy-hops all clients
+    /// have one address, and so has a company or a mobile network
+    #[arg(long, default_value_t = 0, value_name = "SOCKETS")]
+    pub sockets_per_address: u32,
+    /// Seconds of that window; it begins with an address's first socket
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = value_parser!(u32).range(1..=86_400))]
+    pub sockets_per_address_window_seconds: u32,
     /// Seconds of silence after which a client is asked whether it lives, and asks the server
     #[arg(long, default_value_t = 120, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub activity_timeout: u64,
@@ -53,6 +61,11 @@ pub struct Config {
     /// File that keeps the last good app settings, so that a restart needs no control plane
     #[arg(long, value_name = "FILE")]
     pub last_known_good: Option<PathBuf>,
+    /// Proxies in front that append the address they saw to X-Forwarded-For. 1 takes the last
+    /// address there, 2 the one before; 0 ignores X-Forwarded-For and X-Real-IP
+    #[arg(long, default_value_t = 0, value_name = "HOPS",
+          value_parser = RangedU64ValueParser::<usize>::new().range(0..=16))]
+    pub trusted_proxy_hops: usize,
     /// Certificate of the public listener, PEM
     #[arg(long, requires = "tls_key", value_name = "FILE")]
     pub tls_certificate: Option<PathBuf>,

@@ -6,19 +6,21 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use data_plane_core::CloseCode;
+use data_plane_core::{CloseCode, SocketKey};
 use futures_util::task::AtomicWaker;
-use model::{Apps, SocketId};
+use model::{AppId, Apps, ChannelName, SocketId, UserId};
 
-use crate::{interest::ChannelKey, socket::Incoming};
+use crate::{interest::ChannelKey, socket::Incoming, states::Join};
 
 /// What a shard thread is asked to do.
 #[derive(Debug)]
 pub enum Command {
     /// Take a connection.
     Open(Box<Incoming>),
-    /// Deliver events, then say that this position is reached.
-    Deliver(Vec<Arc<Delivery>>, Arc<Progress>, u64),
+    /// Take these steps, then say that this position is reached.
+    Deliver(Vec<Step>, Arc<Progress>, u64),
+    /// Take these steps, which are no part of the stream.
+    Take(Vec<Step>),
     /// The interest of a channel is acknowledged: its waiting subscribers may be told.
     Confirm(ChannelKey),
     /// The settings changed.
@@ -29,6 +31,40 @@ pub enum Command {
     Drain,
     /// End the thread.
     Stop,
+}
+
+/// One thing that happens to sockets.
+#[derive(Debug)]
+pub enum Step {
+    /// A frame for all subscribers of a channel.
+    Push(Arc<Delivery>),
+    /// A socket may hear its channel from here on.
+    Join(Box<Join>),
+    /// A socket's channel is full: it is not in.
+    Full {
+        /// The socket.
+        key: SocketKey,
+        /// The channel.
+        channel: ChannelName,
+        /// Who it would have been there.
+        user: UserId,
+    },
+    /// A watched user has come online or gone offline.
+    Watched {
+        /// Whose user.
+        app: AppId,
+        /// The user's channel.
+        channel: ChannelName,
+        /// Whether anybody is signed in as that user.
+        online: bool,
+    },
+    /// All sockets of a user's channel are closed.
+    Terminate {
+        /// Whose user.
+        app: AppId,
+        /// The user's channel.
+        channel: ChannelName,
+    },
 }
 
 /// One event for one channel, encoded once for the whole node.

@@ -4,14 +4,20 @@
 //! remembers the version it has reported, and reports what is newer: a map of latest values, never a
 //! queue. A snapshot is the same report from version 0.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use foldhash::{HashMap, HashMapExt as _};
-use model::{AppId, ChannelName};
-use proto::internal::{self, AppConnections, ChannelInterest};
+use model::{AppId, ChannelName, UserId, UserInfo};
+use proto::internal::{self, AppConnections, ChannelInterest, MemberInterest};
+
+use crate::states::has_state;
 
 /// How long interest outlives the last subscriber, so that a page change costs nothing.
 pub const LINGER: Duration = Duration::from_secs(10);
@@ -26,6 +32,9 @@ pub type Threads = u64;
 /// A channel of an app.
 pub type ChannelKey = (AppId, ChannelName);
 
+/// A user in a presence channel of an app.
+type MemberKey = (AppId, ChannelName, UserId);
+
 /// All that a node reports.
 #[derive(Debug)]
 pub struct Interest {
@@ -33,6 +42,7 @@ pub struct Interest {
     version: u64,
     channels: HashMap<AppId, HashMap<ChannelName, Entry>>,
     connections: HashMap<AppId, Connections>,
+    members: HashMap<MemberKey, Member>,
     /// What has changed, by version; one entry per subject.
     changes: BTreeMap<u64, Subject>,
     /// Versions in which a subject came to hold nothing: forgotten once acknowledged.
@@ -49,6 +59,7 @@ pub struct Interest {
 enum Subject {
     Channel(AppId, ChannelName),
     App(AppId),
+    Member(MemberKey),
 }
 
 #[derive(Debug)]
@@ -58,6 +69,15 @@ struct Entry {
     /// The version in which the interest began: acknowledged means that events arrive.
     since: u64,
     linger: Option<(Instant, u64)>,
+    /// Sockets that watch the channel's user, per thread; nobody watches most channels.
+    watchers: Option<Box<[u32]>>,
+}
+
+#[derive(Debug)]
+struct Member {
+    version: u64,
+    /// What the user says of itself; `None` once it has left.
+    info: Option<UserInfo>,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +112,7 @@ impl Interest {
             version: 0,
             channels: HashMap::new(),
             connections: HashMap::new(),
+            members: HashMap::new(),
             changes: BTreeMap::new(),
             ended: BTreeSet::new(),
             waiting: BTreeMap::new(),
@@ -111,28 +132,23 @@ impl Interest {
         (now, wait): (Instant, bool),
     ) -> bool {
         let version = self.next_version();
-        let threads = self.threads;
-        let entries = self.channels.entry(app.clone()).or_default();
-        let entry = entries.entry(channel.clone()).or_insert_with(|| Entry {
-            subscriptions: vec![0; threads].into(),
-            version: 0,
-            since: version,
-            linger: None,
-        });
-        if entry.is_gone() {
+        let entry = self.entry(app, channel, version);
+        if !entry.is_wanted() {
             entry.since = version;
         }
         entry.subscriptions[thread] = subscriptions;
         let former = std::mem::replace(&mut entry.version, version);
-        if let Some(place) = entry.linger.take() {
+        let lingered = entry.linger.take();
+        if entry.total() == 0 {
+            entry.linger = Some((now + LINGER, version));
+        }
+        let (since, linger) = (entry.since, entry.linger);
+        if let Some(place) = lingered {
             self.lingering.remove(&place);
         }
-        if entry.total() == 0 {
-            let place = (now + LINGER, version);
-            entry.linger = Some(place);
+        if let Some(place) = linger {
             self.lingering.insert(place, (app.clone(), channel.clone()));
         }
-        let since = entry.since;
         self.changed((former, version), Subject::Channel(app.clone(), channel.clone()), false);
         let certain = self.acknowledged >= since;
         if !certain && wait {
@@ -146,6 +162,54 @@ impl Interest {
         certain
     }
 
+    /// How many sockets of a thread watch the user of a channel. Returns whether nobody here does
+    /// any more.
+    pub fn set_watchers(
+        &mut self,
+        thread: usize,
+        (app, channel): (&AppId, &ChannelName),
+        watchers: u32,
+    ) -> bool {
+        let version = self.next_version();
+        let threads = self.threads;
+        let entry = self.entry(app, channel, version);
+        entry.watchers.get_or_insert_with(|| vec![0; threads].into())[thread] = watchers;
+        if !entry.is_watched() {
+            entry.watchers = None;
+        }
+        let (ended, unwatched) = (entry.is_gone(), !entry.is_watched());
+        let former = std::mem::replace(&mut entry.version, version);
+        self.changed((former, version), Subject::Channel(app.clone(), channel.clone()), ended);
+        unwatched
+    }
+
+    /// A user has come to a presence channel on this node (`Some`), or has left it.
+    pub fn set_member(
+        &mut self,
+        (app, channel): (&AppId, &ChannelName),
+        user: &UserId,
+        info: Option<UserInfo>,
+    ) {
+        let version = self.next_version();
+        let key = (app.clone(), channel.clone(), user.clone());
+        let ended = info.is_none();
+        let member = Member { version, info };
+        let former = self.members.insert(key.clone(), member).map_or(0, |former| former.version);
+        self.changed((former, version), Subject::Member(key), ended);
+    }
+
+    fn entry(&mut self, app: &AppId, channel: &ChannelName, version: u64) -> &mut Entry {
+        let threads = self.threads;
+        let entries = self.channels.entry(app.clone()).or_default();
+        entries.entry(channel.clone()).or_insert_with(|| Entry {
+            subscriptions: vec![0; threads].into(),
+            version: 0,
+            since: version,
+            linger: None,
+            watchers: None,
+        })
+    }
+
     /// The threads with a subscriber of a channel.
     #[must_use]
     pub fn threads(&self, app: &str, channel: &str) -> Threads {
@@ -153,6 +217,15 @@ impl Interest {
         let Some(entry) = entry else { return 0 };
         let occupied = entry.subscriptions.iter().enumerate().filter(|(_, count)| **count > 0);
         occupied.fold(0, |threads, (thread, _)| threads | 1 << thread)
+    }
+
+    /// The threads where somebody watches the user of a channel.
+    #[must_use]
+    pub fn watching_threads(&self, app: &str, channel: &str) -> Threads {
+        let entry = self.channels.get(app).and_then(|entries| entries.get(channel));
+        let watchers = entry.and_then(|entry| entry.watchers.as_deref()).unwrap_or_default();
+        let watching = watchers.iter().enumerate().filter(|(_, count)| **count > 0);
+        watching.fold(0, |threads, (thread, _)| threads | 1 << thread)
     }
 
     /// A connection of an app opens, unless the app has `limit` over all nodes already.
@@ -223,8 +296,21 @@ impl Interest {
                         channel: channel.to_string(),
                         subscriptions: entry.map_or(0, Entry::total),
                         linger: entry.is_some_and(|entry| entry.linger.is_some()),
-                        watched: false,
+                        watched: entry.is_some_and(Entry::is_watched),
                         since: entry.map_or(0, |entry| entry.since),
+                    });
+                }
+                Subject::Member(key) => {
+                    let info = self.members.get(key).and_then(|member| member.info.as_ref());
+                    let (app, channel, user) = key;
+                    report.members.push(MemberInterest {
+                        app_id: app.to_string(),
+                        channel: channel.to_string(),
+                        user_id: user.to_string(),
+                        present: info.is_some(),
+                        user_info: info.map_or_else(Bytes::new, |info| {
+                            Bytes::copy_from_slice(info.as_bytes())
+                        }),
                     });
                 }
                 Subject::App(app) => report.connections.push(AppConnections {
@@ -252,9 +338,33 @@ impl Interest {
         self.acknowledged = 0;
     }
 
-    /// Ends lingering interest, and gives up waiting: what must be confirmed without an
-    /// acknowledgement.
-    pub fn expire(&mut self, now: Instant) -> Vec<Confirmed> {
+    /// Events were lost: what was known of channels with a state must be told anew.
+    pub fn renew(&mut self) {
+        let version = self.next_version();
+        let channels = self.channels.iter_mut().flat_map(|(app, entries)| {
+            entries.iter_mut().map(move |(channel, entry)| (app, channel, entry))
+        });
+        let stateful = channels.filter(|(_, channel, _)| has_state(channel.as_str()));
+        let mut renewed = Vec::new();
+        for (app, channel, entry) in stateful {
+            entry.since = version;
+            renewed.push((app.clone(), channel.clone()));
+        }
+        for (app, channel) in renewed {
+            let version = self.next_version();
+            let entry = self.channels.get_mut(&app).and_then(|entries| entries.get_mut(&channel));
+            if let Some(entry) = entry {
+                let former = std::mem::replace(&mut entry.version, version);
+                let ended = self.ended.contains(&former);
+                self.changed((former, version), Subject::Channel(app, channel), ended);
+            }
+        }
+    }
+
+    /// Ends lingering interest, and gives up waiting: the channels that ended, and what must be
+    /// confirmed without an acknowledgement.
+    pub fn expire(&mut self, now: Instant) -> (Vec<ChannelKey>, Vec<Confirmed>) {
+        let mut ended = Vec::new();
         let later = self.lingering.split_off(&(now, u64::MAX));
         for ((_, _), (app, channel)) in std::mem::replace(&mut self.lingering, later) {
             let version = self.next_version();
@@ -262,7 +372,9 @@ impl Interest {
             if let Some(entry) = entry {
                 let former = std::mem::replace(&mut entry.version, version);
                 entry.linger = None;
-                self.changed((former, version), Subject::Channel(app, channel), true);
+                let gone = entry.is_gone();
+                ended.push((app.clone(), channel.clone()));
+                self.changed((former, version), Subject::Channel(app, channel), gone);
             }
         }
         let patient = |waiting: &Waiting| now - waiting.since < CONFIRM_TIMEOUT;
@@ -271,10 +383,10 @@ impl Interest {
                 .into_iter()
                 .partition(|(_, waiting)| patient(waiting));
         self.waiting = patient;
-        given_up
+        let confirmed = given_up
             .into_values()
-            .map(|waiting| Confirmed { channel: waiting.channel, threads: waiting.threads })
-            .collect()
+            .map(|waiting| Confirmed { channel: waiting.channel, threads: waiting.threads });
+        (ended, confirmed.collect())
     }
 
     /// Drops what holds nothing and whose end is acknowledged.
@@ -287,6 +399,7 @@ impl Interest {
                 Some(Subject::App(app)) if self.others(&app) == 0 => {
                     self.connections.remove(&app);
                 }
+                Some(Subject::Member(key)) => drop(self.members.remove(&key)),
                 Some(Subject::App(_)) | None => {}
             }
         }
@@ -323,102 +436,16 @@ impl Entry {
         self.subscriptions.iter().sum()
     }
 
+    fn is_watched(&self) -> bool {
+        self.watchers.iter().flatten().any(|count| *count > 0)
+    }
+
+    /// Whether events of the channel are wanted.
+    fn is_wanted(&self) -> bool {
+        self.total() > 0 || self.linger.is_some()
+    }
+
     fn is_gone(&self) -> bool {
-        self.total() == 0 && self.linger.is_none()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names() -> (AppId, ChannelName) {
-        (AppId::parse("a").unwrap(), ChannelName::trusted("c"))
-    }
-
-    fn start() -> Instant {
-        tokio::time::Instant::now().into_std()
-    }
-
-    fn set(interest: &mut Interest, thread: usize, count: u32, now: Instant) -> bool {
-        let (app, channel) = names();
-        interest.set_subscriptions(thread, (&app, &channel), count, (now, count > 0))
-    }
-
-    #[test]
-    fn the_first_subscriber_waits_for_the_acknowledgement() {
-        let now = start();
-        let mut interest = Interest::new(2);
-        assert!(!set(&mut interest, 0, 1, now));
-        assert!(!set(&mut interest, 1, 1, now));
-        let report = interest.report(0).unwrap();
-        assert_eq!((report.channels.len(), report.channels[0].subscriptions), (1, 2));
-        let confirmed = interest.acknowledge(report.sequence);
-        assert_eq!(confirmed, [Confirmed { channel: names(), threads: 0b11 }]);
-        assert!(set(&mut interest, 1, 2, now), "later ones are certain at once");
-        assert_eq!(interest.report(report.sequence).unwrap().channels[0].subscriptions, 3);
-        assert_eq!(interest.threads("a", "c"), 0b11);
-    }
-
-    #[test]
-    fn interest_lingers_then_ends_then_is_forgotten() {
-        let now = start();
-        let mut interest = Interest::new(1);
-        set(&mut interest, 0, 1, now);
-        interest.acknowledge(interest.version);
-        set(&mut interest, 0, 0, now);
-        let report = interest.report(0).unwrap();
-        assert!(report.channels[0].linger && report.channels[0].subscriptions == 0);
-        assert!(set(&mut interest, 0, 1, now), "a quick return is certain at once");
-        set(&mut interest, 0, 0, now);
-        interest.expire(now + LINGER);
-        let end = interest.report(0).unwrap();
-        assert!(!end.channels[0].linger && end.channels[0].subscriptions == 0);
-        assert!(!set(&mut interest, 0, 1, now), "after the end it must be acknowledged anew");
-        set(&mut interest, 0, 0, now);
-        interest.expire(now + LINGER * 2);
-        interest.acknowledge(interest.version);
-        assert!(interest.is_empty() && interest.changes.is_empty() && interest.ended.is_empty());
-    }
-
-    #[test]
-    fn waiting_ends_by_itself() {
-        let now = start();
-        let mut interest = Interest::new(1);
-        set(&mut interest, 0, 1, now);
-        assert!(interest.expire(now + CONFIRM_TIMEOUT / 2).is_empty());
-        assert_eq!(interest.expire(now + CONFIRM_TIMEOUT).len(), 1);
-        assert!(interest.acknowledge(interest.version).is_empty());
-    }
-
-    #[test]
-    fn a_new_control_plane_is_told_everything_in_chunks() {
-        let now = start();
-        let mut interest = Interest::new(1);
-        let app = names().0;
-        for number in 0..2_500 {
-            let channel = ChannelName::trusted(&format!("c{number}"));
-            interest.set_subscriptions(0, (&app, &channel), 1, (now, true));
-        }
-        let (mut reported, mut sizes) = (0, Vec::new());
-        while let Some(report) = interest.report(reported) {
-            reported = report.sequence;
-            sizes.push(report.channels.len());
-        }
-        assert_eq!(sizes, [1_000, 1_000, 500]);
-    }
-
-    #[test]
-    fn connections_are_limited_over_all_nodes() {
-        let mut interest = Interest::new(1);
-        let app = names().0;
-        let others = |connections| [AppConnections { app_id: "a".into(), connections }];
-        interest.set_others(&others(3));
-        assert!(interest.connect(&app, Some(5)) && interest.connect(&app, Some(5)));
-        assert!(!interest.connect(&app, Some(5)));
-        interest.set_others(&others(1));
-        assert!(interest.connect(&app, Some(5)));
-        interest.disconnect(&app);
-        assert_eq!(interest.report(0).unwrap().connections[0].connections, 2);
+        !self.is_wanted() && !self.is_watched()
     }
 }

@@ -9,8 +9,11 @@
 pub mod config;
 
 pub mod attach;
+pub mod deliver;
 pub mod fence;
 pub mod interest;
+pub mod reports;
+pub mod states;
 
 pub mod inbox;
 pub mod node;
@@ -61,6 +64,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct DataPlane {
     node: Arc<Node>,
+    listener: listener::Listener,
     stopped: CancellationToken,
 }
 
@@ -75,6 +79,8 @@ pub struct Surroundings {
     pub heartbeats: Link,
     /// The node's name; made up where absent.
     pub node_id: Option<String>,
+    /// Proxies in front that append the address they saw to X-Forwarded-For.
+    pub trusted_proxy_hops: usize,
 }
 
 impl DataPlane {
@@ -119,12 +125,14 @@ impl DataPlane {
         let follow = follow_apps(Arc::clone(&node), operations.condition("settings"));
         tokio::spawn(stopped.clone().run_until_cancelled_owned(attachment.run()));
         tokio::spawn(stopped.clone().run_until_cancelled_owned(follow));
-        Ok(Self { node, stopped })
+        let hops = surroundings.trusted_proxy_hops;
+        let listener = listener::Listener::new(Arc::clone(&node), options, hops);
+        Ok(Self { node, listener, stopped })
     }
 
     /// The routes of the public listener.
     pub fn router(&self) -> Router {
-        listener::Listener::new(Arc::clone(&self.node)).router()
+        self.listener.router()
     }
 
     /// Open WebSockets.
@@ -136,6 +144,7 @@ impl DataPlane {
     /// Closes all sockets with 4200, in random order, over the drain window. When none is left, or a
     /// few seconds after the window, the node detaches and its threads end.
     pub async fn drain(&self) {
+        self.node.drain();
         self.node.tell_all(|| Command::Drain);
         let patience = self.node.drain_window + Duration::from_secs(3);
         let emptied = async {
@@ -233,6 +242,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         link: connect()?,
         heartbeats: connect()?,
         node_id: Some(node_id),
+        trusted_proxy_hops: config.trusted_proxy_hops,
     };
     let data_plane = DataPlane::start(&config.options, surroundings, &operations)?;
     let public = HttpListener { tcp, tls, router: data_plane.router(), connections_max: 10_000 };

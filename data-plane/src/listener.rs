@@ -4,9 +4,10 @@ use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher as _,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -20,11 +21,15 @@ use bytes::Bytes;
 use data_plane_core::CloseCode;
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use model::{App, SocketId};
-use proto::plane::serve::Stream;
+use proto::plane::{
+    address,
+    address_limit::{ADDRESSES_MAX, AddressLimit},
+    serve::Stream,
+};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
-use crate::{inbox::Command, node::Node, socket::Incoming, transport::Transport};
+use crate::{config::Options, inbox::Command, node::Node, socket::Incoming, transport::Transport};
 
 /// Answers upgrades; cheap to clone.
 #[derive(Clone, Debug)]
@@ -32,13 +37,21 @@ pub struct Listener {
     node: Arc<Node>,
     turn: Arc<AtomicU64>,
     random: RandomState,
+    /// `None` where new sockets are not limited by address.
+    addresses: Option<Arc<Mutex<AddressLimit>>>,
+    trusted_proxy_hops: usize,
 }
 
 impl Listener {
-    /// For one node.
+    /// For one node. So many proxies in front may say which address a client has.
     #[must_use]
-    pub fn new(node: Arc<Node>) -> Self {
-        Self { node, turn: Arc::default(), random: RandomState::new() }
+    pub fn new(node: Arc<Node>, options: &Options, trusted_proxy_hops: usize) -> Self {
+        let window = Duration::from_secs(options.sockets_per_address_window_seconds.into());
+        let sockets_max = options.sockets_per_address;
+        let limit = || Arc::new(Mutex::new(AddressLimit::new(sockets_max, window, ADDRESSES_MAX)));
+        let addresses = (sockets_max > 0).then(limit);
+        let (turn, random) = (Arc::default(), RandomState::new());
+        Self { node, turn, random, addresses, trusted_proxy_hops }
     }
 
     /// The routes.
@@ -47,6 +60,22 @@ impl Listener {
             .route("/app/{key}", get(upgrade))
             .route("/app/{key}/", get(upgrade))
             .with_state(self.clone())
+    }
+
+    /// Counts a new socket against its address; over the limit: the seconds until it may try again.
+    fn count(&self, request: &Request) -> Result<(), u32> {
+        let Some(addresses) = &self.addresses else { return Ok(()) };
+        let address = address::of(request.headers(), request.extensions(), self.trusted_proxy_hops);
+        let now = tokio::time::Instant::now().into_std();
+        let counted = addresses.lock().expect("no holder panics").count(address, now);
+        if counted.evicted {
+            self.node.metrics.addresses_evicted.inc();
+        }
+        if counted.allowed {
+            return Ok(());
+        }
+        self.node.metrics.addresses_refused.inc();
+        Err(counted.quota.reset_seconds())
     }
 
     /// Whose the connection is, or why it is closed at once: in each case the client is told by an
@@ -131,6 +160,9 @@ async fn upgrade(
         Ok(accept) => accept,
         Err(problem) => return problem.into_response(),
     };
+    if let Err(seconds) = listener.count(&request) {
+        return over_limit(seconds);
+    }
     let origin = request.headers().get(header::ORIGIN).and_then(|value| value.to_str().ok());
     let app = listener.admit(&key, request.uri().query(), origin.unwrap_or_default());
     let upgrade = hyper::upgrade::on(&mut request);
@@ -141,6 +173,14 @@ async fn upgrade(
         (header::SEC_WEBSOCKET_ACCEPT, accept),
     ];
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+/// No upgrade, rather than one that is closed at once: browsers back off then, as after any connection
+/// that fails.
+fn over_limit(seconds: u32) -> Response {
+    let after = [(header::RETRY_AFTER, HeaderValue::from(seconds))];
+    let message = "too many new sockets from this address (sockets_per_address)\n";
+    (StatusCode::TOO_MANY_REQUESTS, after, message).into_response()
 }
 
 /// What the upgrade must carry (RFC 6455, section 4.2.1), or the answer to a request that is none.

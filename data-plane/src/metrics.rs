@@ -28,6 +28,14 @@ pub struct NodeMetrics {
     pub degraded: Counter,
     /// Times that events for this node were lost on the way.
     pub gaps: Counter,
+    /// Client events and cache misses that found the queue up full or closed.
+    pub reports_dropped: Counter,
+    /// Client events sent up.
+    pub client_events: Counter,
+    /// Upgrades over the limit of their address.
+    pub addresses_refused: Counter,
+    /// Windows given up because there were too many addresses.
+    pub addresses_evicted: Counter,
     /// Attachments that ended.
     pub detached: Counter,
     /// Channels with interest.
@@ -59,6 +67,12 @@ impl NodeMetrics {
         counter("stale_events", "Events refused because their epoch was stale", &self.stale);
         counter("degraded_confirms", "Subscribers confirmed unacknowledged", &self.degraded);
         counter("gaps", "Times that events for this node were lost on the way", &self.gaps);
+        counter("reports_dropped", "Client events and misses not sent up", &self.reports_dropped);
+        counter("client_events", "Client events sent up", &self.client_events);
+        let refused = &self.addresses_refused;
+        counter("address_limit_refused", "Upgrades over the limit of their address", refused);
+        let evicted = &self.addresses_evicted;
+        counter("address_limit_evicted", "Windows given up, too many addresses", evicted);
         counter("detachments", "Streams to control planes that ended", &self.detached);
         registry.register("sockets", "Open WebSockets", self.sockets.clone());
         registry.register("channels", "Channels with interest", self.channels.clone());

@@ -1,15 +1,29 @@
 //! What the threads of a node share: their inboxes, the node's interest, its settings.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-use data_plane_core::SessionConfig;
+use data_plane_core::{Member, SessionConfig};
 use futures_util::task::AtomicWaker;
-use proto::watch::AppsReceiver;
+use model::{AppId, ChannelName, UserId};
+use proto::{
+    internal::{CacheMiss, attach_request::Up},
+    watch::AppsReceiver,
+};
 
-use crate::{inbox::Inbox, interest::Interest, metrics::NodeMetrics, socket::SocketLimits};
+use crate::{
+    inbox::{Command, Inbox, Step},
+    interest::{CONFIRM_TIMEOUT, Confirmed, Interest},
+    metrics::NodeMetrics,
+    reports::{Full, Reports},
+    socket::SocketLimits,
+    states::{Batches, LetIn, Place, States},
+};
 
 /// One data-plane process.
 #[derive(Debug)]
@@ -30,7 +44,11 @@ pub struct Node {
     pub sockets_max: i64,
     /// Wakes the stream up: there is something to report.
     pub up: Arc<AtomicWaker>,
+    /// Lock order: states, then interest, then reports.
+    states: Mutex<States>,
     interest: Mutex<Interest>,
+    reports: Mutex<Reports>,
+    draining: AtomicBool,
 }
 
 /// What a node is made of.
@@ -50,11 +68,14 @@ pub struct NodeParts {
     pub sockets_max: u32,
 }
 
+/// The channel of an app.
+type Channel<'a> = (&'a AppId, &'a ChannelName);
+
 impl Node {
     /// A node that holds nothing.
     #[must_use]
     pub fn new(parts: NodeParts) -> Self {
-        let interest = Mutex::new(Interest::new(parts.inboxes.len()));
+        let threads = parts.inboxes.len();
         Self {
             inboxes: parts.inboxes,
             apps: parts.apps,
@@ -64,7 +85,10 @@ impl Node {
             drain_window: parts.drain_window,
             sockets_max: i64::from(parts.sockets_max),
             up: Arc::default(),
-            interest,
+            states: Mutex::new(States::new(threads)),
+            interest: Mutex::new(Interest::new(threads)),
+            reports: Mutex::default(),
+            draining: AtomicBool::new(false),
         }
     }
 
@@ -79,8 +103,133 @@ impl Node {
         self.up.wake();
     }
 
+    /// Channels with a state. Who changes one and tells sockets of it holds the lock meanwhile.
+    pub fn states(&self) -> MutexGuard<'_, States> {
+        self.states.lock().expect("no code panics while it holds the states")
+    }
+
+    /// What happened on sockets and is on its way up.
+    pub fn reports(&self) -> MutexGuard<'_, Reports> {
+        self.reports.lock().expect("no code panics while it holds the reports")
+    }
+
+    /// A socket subscribes to a channel with a state; its thread's inbox says when it is in.
+    pub fn join(&self, place: Place, channel: Channel<'_>, member: Option<&Member>, now: Instant) {
+        let mut states = self.states();
+        let changed = states.join(place, channel, member, now);
+        let mut interest = self.interest();
+        interest.set_subscriptions(place.thread, channel, changed.subscriptions, (now, false));
+        if let Some(member) = member.filter(|_| changed.user) {
+            interest.set_member(channel, &member.user, Some(Arc::clone(&member.info)));
+        }
+        drop(interest);
+        let mut batches = self.batches();
+        let let_in = states.let_in(channel, now, &mut batches);
+        self.take(batches);
+        drop(states);
+        self.report_misses(channel, let_in);
+        self.report();
+    }
+
+    /// A socket leaves a channel with a state.
+    pub fn leave(&self, place: Place, channel: Channel<'_>, user: Option<&UserId>, now: Instant) {
+        let mut states = self.states();
+        let Some(changed) = states.leave(place, channel, user) else {
+            return;
+        };
+        let mut interest = self.interest();
+        if let Some(user) = user.filter(|_| changed.user) {
+            interest.set_member(channel, user, None);
+        }
+        interest.set_subscriptions(place.thread, channel, changed.subscriptions, (now, false));
+        drop(interest);
+        drop(states);
+        self.report();
+    }
+
+    /// This many sockets of a thread watch a user; returns whether the user is online, where known.
+    pub fn watch(&self, thread: usize, user: Channel<'_>, watchers: u32) -> Option<bool> {
+        let mut states = self.states();
+        let nobody = self.interest().set_watchers(thread, user, watchers);
+        let (app, channel) = user;
+        let online = match nobody {
+            true => {
+                states.unwatch(app, channel);
+                None
+            }
+            false => states.watch(app, channel),
+        };
+        drop(states);
+        self.report();
+        online
+    }
+
+    /// Something happened on a socket that the control plane must hear of.
+    pub fn say(&self, up: Up) -> Result<(), Full> {
+        let said = self.reports().push(up);
+        self.report();
+        said
+    }
+
+    /// Some sockets found a cache channel empty.
+    pub fn report_misses(&self, (app, channel): Channel<'_>, let_in: LetIn) {
+        for _ in 0..let_in.misses {
+            let miss = CacheMiss { app_id: app.to_string(), channel: channel.to_string() };
+            if self.say(Up::CacheMiss(miss)).is_err() {
+                self.metrics.reports_dropped.inc();
+            }
+        }
+    }
+
+    /// Ends interest that has lingered, lets in who has waited for too long. Returns the plain
+    /// channels whose first subscribers need wait no longer.
+    pub fn expire(&self, now: Instant) -> Vec<Confirmed> {
+        let mut states = self.states();
+        let (ended, confirmed) = self.interest().expire(now);
+        for (app, channel) in &ended {
+            states.forget(app, channel);
+        }
+        let mut batches = self.batches();
+        let since = now.checked_sub(CONFIRM_TIMEOUT).unwrap_or(now);
+        let given_up = states.give_up((since, now), &mut batches);
+        self.take(batches);
+        drop(states);
+        self.metrics.degraded.inc_by((given_up.len() + confirmed.len()) as u64);
+        for (app, channel, let_in) in &given_up {
+            self.report_misses((app, channel), *let_in);
+        }
+        confirmed
+    }
+
+    /// The node closes its sockets from here on: who leaves comes back elsewhere.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.report();
+    }
+
+    /// Whether the node closes its sockets.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// No steps for any thread.
+    #[must_use]
+    pub fn batches(&self) -> Batches {
+        self.inboxes.iter().map(|_| Vec::new()).collect()
+    }
+
+    /// Gives each thread its steps.
+    fn take(&self, batches: Vec<Vec<Step>>) {
+        for (inbox, steps) in self.inboxes.iter().zip(batches) {
+            if !steps.is_empty() {
+                inbox.push(Command::Take(steps));
+            }
+        }
+    }
+
     /// Tells a command to each thread.
-    pub fn tell_all(&self, command: impl Fn() -> crate::inbox::Command) {
+    pub fn tell_all(&self, command: impl Fn() -> Command) {
         for inbox in &self.inboxes {
             inbox.push(command());
         }

@@ -4,6 +4,8 @@
 //! once to every socket that has something waiting: events that wait together leave in one write.
 
 mod sessions;
+mod subscriptions;
+mod watchers;
 
 use std::{
     rc::Rc,
@@ -17,8 +19,9 @@ use model::Apps;
 use slab::Slab;
 use tracing::debug;
 
+use self::watchers::Watchers;
 use crate::{
-    inbox::{Command, Delivery, Inbox, Progress},
+    inbox::{Command, Delivery, Inbox, Progress, Step},
     node::Node,
     outbox::Frame,
     socket::{Flushed, Incoming, Received, Socket},
@@ -45,6 +48,8 @@ pub struct Shard {
     inbox: Arc<Inbox>,
     poll: Poll,
     hub: Hub,
+    /// Which sockets watch which users.
+    watchers: Watchers,
     sockets: Slab<Socket>,
     generation: u32,
     wheel: Wheel,
@@ -78,6 +83,7 @@ impl Shard {
             inbox,
             poll,
             hub: Hub::default(),
+            watchers: Watchers::default(),
             sockets: Slab::new(),
             generation: 0,
             wheel: Wheel::new(now, TIMER_TICK, TIMER_SLOTS),
@@ -173,16 +179,17 @@ impl Shard {
             let Some(socket) = self.socket(key) else {
                 return;
             };
-            let closing = socket.closing.is_some();
-            match socket.receive(limits) {
+            let received = match socket.closing {
+                // What comes in behind our close frame is read and dropped: with unread bytes the
+                // connection would be reset, and the close frame lost.
+                Some(_) => socket.discard(),
+                None => socket.receive(limits),
+            };
+            match received {
                 Received::Nothing => return,
-                Received::Ended => {
-                    let _ = socket.flush();
-                    return self.drop_socket(key);
-                }
-                Received::Broken(_) if closing => return self.drop_socket(key),
+                Received::Ended => return self.drop_socket(key),
+                Received::Goodbye => return self.say_goodbye(key, now),
                 Received::Broken(code) => return self.close(key, code, now),
-                Received::Text(_) | Received::Binary(_) | Received::Alive if closing => {}
                 Received::Text(text) => self.handle_text(key, &text, now),
                 Received::Binary(bytes) => self.handle_binary(key, &bytes, now),
                 Received::Alive => self.handle_alive(key, now),
@@ -194,11 +201,12 @@ impl Shard {
     fn run_command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Open(incoming) => self.open(*incoming, now),
-            Command::Deliver(deliveries, progress, position) => {
-                self.deliver(&deliveries, now);
+            Command::Deliver(steps, progress, position) => {
+                self.take_steps(steps, now);
                 // The events are queued for the sockets; the publisher need not wait for the writes.
                 Progress::done(&progress, self.thread, position);
             }
+            Command::Take(steps) => self.take_steps(steps, now),
             Command::Confirm(channel) => self.confirm(&channel),
             Command::Apps(apps) => self.change_apps(&apps, now),
             Command::CloseSubscribed(code) => self.close_subscribed(code, now),
@@ -207,24 +215,37 @@ impl Shard {
         }
     }
 
-    fn deliver(&mut self, deliveries: &[Arc<Delivery>], now: Instant) {
-        let Self { hub, sockets, dirty, slow, node, .. } = self;
-        let mut pushed = 0;
-        for delivery in deliveries {
-            // One copy for the thread: its sockets then share it without atomics.
-            let frame: Frame = Rc::from(&delivery.frame[..]);
-            pushed += hub.deliver(&delivery.app, &delivery.channel, delivery.excluded, |key| {
-                let Some(socket) = sockets.get_mut(key.index as usize) else {
-                    return;
-                };
-                if socket.push(Rc::clone(&frame), node.limits).is_err() {
-                    slow.push(key);
-                } else if !socket.dirty {
-                    socket.dirty = true;
-                    dirty.push(key);
+    fn take_steps(&mut self, steps: Vec<Step>, now: Instant) {
+        for step in steps {
+            match step {
+                Step::Push(delivery) => self.push(&delivery, now),
+                Step::Join(join) => self.join(&join, now),
+                Step::Full { key, channel, user } => {
+                    self.refuse_full(key, (&channel, &user), now);
                 }
-            });
+                Step::Watched { app, channel, online } => {
+                    self.tell_watchers((&app, &channel), online, now);
+                }
+                Step::Terminate { app, channel } => self.terminate((&app, &channel), now),
+            }
         }
+    }
+
+    fn push(&mut self, delivery: &Delivery, now: Instant) {
+        let Self { hub, sockets, dirty, slow, node, .. } = self;
+        // One copy for the thread: its sockets then share it without atomics.
+        let frame: Frame = Rc::from(&delivery.frame[..]);
+        let pushed = hub.deliver(&delivery.app, &delivery.channel, delivery.excluded, |key| {
+            let Some(socket) = sockets.get_mut(key.index as usize) else {
+                return;
+            };
+            if socket.push(Rc::clone(&frame), node.limits).is_err() {
+                slow.push(key);
+            } else if !socket.dirty {
+                socket.dirty = true;
+                dirty.push(key);
+            }
+        });
         self.node.metrics.deliveries.inc_by(pushed.into());
         for key in std::mem::take(&mut self.slow) {
             self.close(key, CloseCode::SlowConsumer, now);
@@ -236,7 +257,7 @@ impl Shard {
             let mut effects = std::mem::take(&mut self.effects);
             if let Some(session) = self.socket(key).and_then(|socket| socket.session.as_mut()) {
                 let app = apps.by_id(session.app().id.as_str()).cloned();
-                session.handle_app(app, &mut effects);
+                session.handle_app(app, now, &mut effects);
             }
             self.effects = effects;
             self.apply_effects(key, now);
@@ -246,7 +267,7 @@ impl Shard {
     fn close_subscribed(&mut self, code: CloseCode, now: Instant) {
         for key in self.keys() {
             let session = self.socket(key).and_then(|socket| socket.session.as_ref());
-            if session.is_some_and(|session| session.channels().next().is_some()) {
+            if session.is_some_and(|session| session.subscriptions().next().is_some()) {
                 self.close(key, code, now);
             }
         }
@@ -256,26 +277,45 @@ impl Shard {
         let mut expired = Vec::new();
         self.wheel.advance(now, &mut expired);
         for key in expired {
-            let config = self.node.session.clone();
-            let mut effects = std::mem::take(&mut self.effects);
             let Some(socket) = self.socket(key) else {
-                self.effects = effects;
                 continue;
             };
-            let overdue = socket.closing.is_some_and(|until| until <= now);
-            let next = socket.session.as_mut().map(|session| {
-                session.handle_timeout(now, &config, &mut effects);
-                session.poll_timeout(&config)
-            });
-            self.effects = effects;
-            if overdue {
+            if socket.closing.is_some_and(|until| until <= now) {
                 self.drop_socket(key);
                 continue;
             }
-            self.apply_effects(key, now);
-            if let Some(next) = next {
-                self.wheel.insert(key, next);
+            // Otherwise this timer was overtaken by an earlier one.
+            if socket.session.is_some() && socket.wake_at <= now {
+                let node = Arc::clone(&self.node);
+                self.with_session(key, now, |session, effects| {
+                    session.handle_timeout(now, &node.session, effects);
+                });
+                self.wake_in_time(key);
             }
+        }
+    }
+
+    /// Sets the timer of the session's next timeout.
+    fn wake_in_time(&mut self, key: SocketKey) {
+        let node = Arc::clone(&self.node);
+        let session = self.socket(key).and_then(|socket| socket.session.as_ref());
+        if let Some(at) = session.map(|session| session.poll_timeout(&node.session)) {
+            self.wake(key, at);
+        }
+    }
+
+    /// Sets the timer of the session to this time.
+    fn wake(&mut self, key: SocketKey, at: Instant) {
+        if let Some(socket) = self.socket(key) {
+            socket.wake_at = at;
+            self.wheel.insert(key, at);
+        }
+    }
+
+    /// Sets the timer of the session to this time, unless it will fire before.
+    fn wake_by(&mut self, key: SocketKey, at: Instant) {
+        if self.socket(key).is_some_and(|socket| at < socket.wake_at) {
+            self.wake(key, at);
         }
     }
 
@@ -329,7 +369,7 @@ impl Shard {
         let limits = self.node.limits;
         self.generation = self.generation.wrapping_add(1);
         let Incoming { transport, read_already, id, app } = incoming;
-        let socket = Socket::new(self.generation, transport, &read_already, limits);
+        let socket = Socket::new(self.generation, transport, &read_already, limits, now);
         let index = self.sockets.insert(socket);
         let socket = &mut self.sockets[index];
         let key = key(index, socket);

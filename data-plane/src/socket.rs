@@ -47,6 +47,8 @@ pub struct Socket {
     pub dirty: bool,
     /// A close frame is under way: the socket is dropped at this time, or when its peer has gone.
     pub closing: Option<Instant>,
+    /// The session's next timeout. Timers that were set for another time mean nothing.
+    pub wake_at: Instant,
     protocol: WebSocketContext,
     outbox: Outbox,
 }
@@ -62,8 +64,10 @@ pub enum Received {
     Alive,
     /// Nothing more for now.
     Nothing,
-    /// The peer is gone or said goodbye.
+    /// The peer is gone.
     Ended,
+    /// The peer said goodbye; the answer is in the outbox.
+    Goodbye,
     /// The peer broke a rule of the WebSocket protocol.
     Broken(CloseCode),
 }
@@ -96,6 +100,7 @@ impl Socket {
         transport: Transport,
         read_already: &Bytes,
         limits: SocketLimits,
+        now: Instant,
     ) -> Self {
         // The library's defaults are made for few sockets: 128 KiB read buffer each, no bounds.
         let config = WebSocketConfig::default()
@@ -113,6 +118,7 @@ impl Socket {
             session: None,
             dirty: false,
             closing: None,
+            wake_at: now,
             protocol,
             outbox: Outbox::default(),
         }
@@ -127,7 +133,7 @@ impl Socket {
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Received::Alive,
             Ok(Message::Close(_)) => {
                 let _ = self.protocol.flush(&mut replies);
-                Received::Ended
+                Received::Goodbye
             }
             Err(error) => broken(&error),
         };
@@ -139,6 +145,18 @@ impl Socket {
             return Received::Broken(CloseCode::SlowConsumer);
         }
         received
+    }
+
+    /// Reads what comes in behind the end of the conversation, and drops it.
+    pub fn discard(&mut self) -> Received {
+        let mut bytes = [0; 4_096];
+        match self.transport.read(&mut bytes) {
+            Ok(0) => Received::Ended,
+            Ok(_) => Received::Alive,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Received::Alive,
+            Err(_) => Received::Ended,
+        }
     }
 
     /// Puts a frame behind those that wait.

@@ -8,22 +8,59 @@ use model::{Reason, Rejection};
 use proto::v1::{Event, EventInfo, EventTags};
 use serde_json::value::RawValue;
 
+use crate::info::asks;
 use json::{Kind, Members, compact};
 
-/// More channels than any app can be configured to allow; the app's own limit is the control plane's
-/// to check.
-const CHANNELS_MAX: usize = 10_000;
+/// More channels, and more events of a batch, than any app can be configured to allow; the app's own
+/// limits are the control plane's to check.
+const ELEMENTS_MAX: usize = 10_000;
 
 /// Reads the body of `/events`. Unknown fields are ignored, and so is a field that is null, but for
 /// `data`: there null is what is published.
 pub(crate) fn event(body: &[u8]) -> Result<Event, Rejection> {
+    read(members(body)?)
+}
+
+/// Reads the body of `/batch_events`. A refusal names the event by its place.
+pub(crate) fn batch(body: &[u8]) -> Result<Vec<Event>, Rejection> {
+    let batch = members(body)?.0.into_iter().find(|(key, _)| key == "batch");
+    let batch = batch.map(|(_, value)| elements("batch", value, "an array of events"));
+    let Some(batch) = batch.transpose()?.flatten() else {
+        let message = "batch is required: an array of events";
+        return Err(Rejection::field(Reason::InvalidInput, "batch", message));
+    };
+    let events = batch.into_iter().enumerate().map(|(place, value)| match Kind::of(value) {
+        Kind::Object => {
+            let event = Members::parse("", value.get()).and_then(read);
+            event.map_err(|rejection| within(place, rejection))
+        }
+        found @ (Kind::Array | Kind::String | Kind::Number | Kind::Boolean | Kind::Null) => {
+            Err(mistyped(&format!("batch[{place}]"), "an object", found))
+        }
+    });
+    events.collect()
+}
+
+/// A body that says nothing: empty, or an object whose fields are ignored.
+pub(crate) fn nothing(body: &[u8]) -> Result<(), Rejection> {
+    match body {
+        [] => Ok(()),
+        _ => members(body).map(drop),
+    }
+}
+
+fn members(body: &[u8]) -> Result<Members<'_>, Rejection> {
     let text = std::str::from_utf8(body).map_err(|error| {
         let place = error.valid_up_to();
         Rejection::new(Reason::InvalidInput, format!("the body is not UTF-8 at byte {place}"))
     })?;
+    Members::parse("", text)
+}
+
+fn read(members: Members<'_>) -> Result<Event, Rejection> {
     let mut event = Event::default();
     let (mut channel, mut channels) = (None, None);
-    for (key, value) in Members::parse("", text)?.0 {
+    for (key, value) in members.0 {
         match &*key {
             "name" => event.name = string("name", value)?.unwrap_or_default(),
             "data" => event.data = Some(data(value)?),
@@ -85,17 +122,7 @@ fn boolean(field: &str, value: &RawValue) -> Result<Option<bool>, Rejection> {
 
 /// An array of strings; `None` for null.
 fn names(field: &str, value: &RawValue) -> Result<Option<Vec<String>>, Rejection> {
-    let values: Vec<&RawValue> = match Kind::of(value) {
-        Kind::Array => serde_json::from_str(value.get()).expect("the array was parsed before"),
-        Kind::Null => return Ok(None),
-        found @ (Kind::Object | Kind::String | Kind::Number | Kind::Boolean) => {
-            return Err(mistyped(field, "an array of strings", found));
-        }
-    };
-    if values.len() > CHANNELS_MAX {
-        let message = format!("{field} has {} entries, at most {CHANNELS_MAX}", values.len());
-        return Err(Rejection::field(Reason::LimitExceeded, field.to_owned(), message));
-    }
+    let Some(values) = elements(field, value, "an array of strings")? else { return Ok(None) };
     let strings = values.into_iter().enumerate().map(|(place, value)| match Kind::of(value) {
         Kind::String => unescape(field, value),
         found @ (Kind::Object | Kind::Array | Kind::Number | Kind::Boolean | Kind::Null) => {
@@ -103,6 +130,26 @@ fn names(field: &str, value: &RawValue) -> Result<Option<Vec<String>>, Rejection
         }
     });
     strings.collect::<Result<_, _>>().map(Some)
+}
+
+/// The values of an array, not too many; `None` for null.
+fn elements<'a>(
+    field: &str,
+    value: &'a RawValue,
+    expected: &str,
+) -> Result<Option<Vec<&'a RawValue>>, Rejection> {
+    let values: Vec<&RawValue> = match Kind::of(value) {
+        Kind::Array => serde_json::from_str(value.get()).expect("the array was parsed before"),
+        Kind::Null => return Ok(None),
+        found @ (Kind::Object | Kind::String | Kind::Number | Kind::Boolean) => {
+            return Err(mistyped(field, expected, found));
+        }
+    };
+    if values.len() > ELEMENTS_MAX {
+        let message = format!("{field} has {} entries, at most {ELEMENTS_MAX}", values.len());
+        return Err(Rejection::field(Reason::LimitExceeded, field.to_owned(), message));
+    }
+    Ok(Some(values))
 }
 
 /// An object of strings; `None` for null.
@@ -127,10 +174,11 @@ fn tags(value: &RawValue) -> Result<Option<EventTags>, Rejection> {
     Ok(Some(EventTags { pairs }))
 }
 
-/// A comma list; blanks do not matter and unknown words are ignored.
 fn info(list: &str) -> EventInfo {
-    let asked = |word: &str| list.split(',').any(|item| item.trim() == word);
-    EventInfo { subscription_count: asked("subscription_count"), user_count: asked("user_count") }
+    EventInfo {
+        subscription_count: asks(list, "subscription_count"),
+        user_count: asks(list, "user_count"),
+    }
 }
 
 fn unescape(field: &str, value: &RawValue) -> Result<String, Rejection> {
@@ -138,6 +186,15 @@ fn unescape(field: &str, value: &RawValue) -> Result<String, Rejection> {
         let message = format!("{field} has an escape that is no Unicode character");
         Rejection::field(Reason::InvalidInput, field.to_owned(), message)
     })
+}
+
+/// A refusal of one event of a batch.
+fn within(place: usize, rejection: Rejection) -> Rejection {
+    let field = match &*rejection.field {
+        "" => format!("batch[{place}]"),
+        field => format!("batch[{place}].{field}"),
+    };
+    Rejection { field: field.into(), ..rejection }
 }
 
 fn mistyped(field: &str, expected: &str, found: Kind) -> Rejection {

@@ -36,7 +36,8 @@ pub struct Options {
     #[arg(long, default_value_t = 0, value_name = "HOPS",
           value_parser = RangedU64ValueParser::<usize>::new().range(0..=16))]
     pub trusted_proxy_hops: usize,
-    /// Milliseconds in which some control plane must have answered a publish; then 503
+    /// Milliseconds in which some control plane must have answered a call, publishes and others; then
+    /// 503
     #[arg(long, default_value_t = PUBLISH_TIMEOUT_MS, value_name = "MS",
           value_parser = value_parser!(u64).range(1..=60_000))]
     pub publish_timeout_ms: u64,

@@ -1,21 +1,24 @@
-//! Hands a publish to a control plane that answers.
+//! Hands a call to a control plane that answers.
 
 use std::{
+    future::Future,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
 use model::{Reason, Rejection};
 use prometheus_client::metrics::counter::Counter;
-use proto::{
-    internal::{PublishRequest, PublishResponse, dispatch_service_client::DispatchServiceClient},
-    link::Link,
-    status,
-};
+use proto::{internal::dispatch_service_client::DispatchServiceClient, link::Link, status};
+use tonic::{Response, Status};
 
-/// Pauses between rounds in which no control plane took the publish.
+/// Bytes of one answer: a page of 10,000 users with the longest ids, and room.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Pauses between rounds in which no control plane took the call.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// What calls a control plane.
+pub(crate) type Client = DispatchServiceClient<Link>;
 
 /// All control planes, and the one that answered last.
 #[derive(Debug)]
@@ -31,16 +34,22 @@ impl ControlPlanes {
         Self { links, turn: AtomicUsize::new(0), timeout, retries }
     }
 
-    /// Publishes. While control planes are unavailable it goes round among them; the message id stays
-    /// the same, so that the event is delivered once although two may have seen it.
-    pub(crate) async fn publish(
+    /// Calls. While control planes are unavailable it goes round among them with the same request: a
+    /// publish or batch carries its message id, so that it is delivered once although two may have
+    /// seen it; the other calls may be answered twice.
+    pub(crate) async fn call<Q, A, F>(
         &self,
-        request: PublishRequest,
-    ) -> Result<PublishResponse, Rejection> {
+        request: Q,
+        rpc: impl Fn(Client, Q) -> F,
+    ) -> Result<A, Rejection>
+    where
+        Q: Clone,
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
         let mut last = None;
-        let published =
-            tokio::time::timeout(self.timeout, self.go_round(&request, &mut last)).await;
-        published.unwrap_or_else(|_| {
+        let go_round = self.go_round(|client| rpc(client, request.clone()), &mut last);
+        let answered = tokio::time::timeout(self.timeout, go_round).await;
+        answered.unwrap_or_else(|_| {
             Err(last.unwrap_or_else(|| {
                 let milliseconds = self.timeout.as_millis();
                 let message = format!("no control plane answered within {milliseconds} ms");
@@ -49,18 +58,21 @@ impl ControlPlanes {
         })
     }
 
-    async fn go_round(
+    async fn go_round<A, F>(
         &self,
-        request: &PublishRequest,
+        rpc: impl Fn(Client) -> F,
         last: &mut Option<Rejection>,
-    ) -> Result<PublishResponse, Rejection> {
+    ) -> Result<A, Rejection>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
         let mut pause = PAUSE_MIN;
         loop {
             for _ in &self.links {
                 let turn = self.turn.load(Ordering::Relaxed);
                 let link = self.links[turn % self.links.len()].clone();
-                let answer = DispatchServiceClient::new(link).publish(request.clone()).await;
-                let refused = match answer {
+                let client = Client::new(link).max_decoding_message_size(ANSWER_BYTES_MAX);
+                let refused = match rpc(client).await {
                     Ok(response) => return Ok(response.into_inner()),
                     Err(refused) => status::to_rejection(&refused),
                 };

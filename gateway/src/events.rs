@@ -1,12 +1,17 @@
-//! `POST /apps/{appId}/events`: one event to one or more channels.
+//! `POST /apps/{appId}/events` and `/batch_events`: what backends publish.
 
-use std::fmt::Write as _;
+use model::{Reason, Rejection};
+use proto::{
+    convert,
+    internal::{PublishBatchRequest, PublishRequest},
+};
 
-use bytes::Bytes;
-use model::{Quota, Reason, Rejection};
-use proto::{convert, internal::PublishRequest, v1::ChannelInfo};
-
-use crate::{body, gateway::Gateway, response::Answer, signed::Signed};
+use crate::{
+    body,
+    gateway::Gateway,
+    response::{Answer, BatchBody, Counts, PublishBody},
+    signed::Signed,
+};
 
 /// Publishes the event in the body.
 pub(crate) async fn publish(gateway: Gateway, signed: Signed) -> Result<Answer, Rejection> {
@@ -16,22 +21,50 @@ pub(crate) async fn publish(gateway: Gateway, signed: Signed) -> Result<Answer, 
         event.idempotency_key = idempotency_key(&signed)?;
     }
     let info_wanted = event.info.is_some();
-    let published = gateway.control_planes().publish(PublishRequest {
-        app_id: signed.app.id.as_str().to_owned(),
+    let request = PublishRequest {
+        app_id: signed.app_id(),
         event: Some(event),
         message_id: convert::id_bytes(gateway.message_id().0),
-    });
+    };
+    let published = gateway
+        .control_planes()
+        .call(request, |mut client, request| async move { client.publish(request).await });
     let published = published.await;
     gateway.metrics().publish_duration.observe(started.elapsed().as_secs_f64());
     let published = published?;
-    let body = match info_wanted {
-        true => Bytes::from(channels(&published.channels)),
-        false => Bytes::from_static(br#"{"ok":true}"#),
-    };
-    Ok(Answer { body, quota: published.rate_limit.map(Quota::from) })
+    Ok(match info_wanted {
+        true => Answer::json(&PublishBody { channels: published.channels }, published.rate_limit),
+        false => Answer::ok(published.rate_limit),
+    })
 }
 
-/// The header's key, for a body that has none.
+/// Publishes the events in the body: all of them or, where one is refused, none.
+pub(crate) async fn publish_batch(gateway: Gateway, signed: Signed) -> Result<Answer, Rejection> {
+    let started = tokio::time::Instant::now();
+    let events = body::batch(&signed.body)?;
+    let info_wanted = events.iter().any(|event| event.info.is_some());
+    let request = PublishBatchRequest {
+        app_id: signed.app_id(),
+        events,
+        message_id: convert::id_bytes(gateway.message_id().0),
+        idempotency_key: idempotency_key(&signed)?,
+    };
+    let published = gateway
+        .control_planes()
+        .call(request, |mut client, request| async move { client.publish_batch(request).await });
+    let published = published.await;
+    gateway.metrics().publish_duration.observe(started.elapsed().as_secs_f64());
+    let published = published?.answer.unwrap_or_default();
+    if !info_wanted {
+        return Ok(Answer::json(&Counts::default(), published.rate_limit));
+    }
+    // An event for several channels is answered by its first one.
+    let first = published.results.iter().map(|result| result.channels.first());
+    let batch = first.map(|info| info.map(Counts::from).unwrap_or_default()).collect();
+    Ok(Answer::json(&BatchBody { batch }, published.rate_limit))
+}
+
+/// The header's key; empty where there is none.
 fn idempotency_key(signed: &Signed) -> Result<String, Rejection> {
     let Some(header) = signed.head.headers.get("x-idempotency-key") else {
         return Ok(String::new());
@@ -43,51 +76,5 @@ fn idempotency_key(signed: &Signed) -> Result<String, Rejection> {
             "X-Idempotency-Key",
             "X-Idempotency-Key must be UTF-8 and not empty",
         )),
-    }
-}
-
-/// `{"channels":{…}}`, in the order of the request; `{}` for a channel with nothing to report.
-fn channels(infos: &[ChannelInfo]) -> String {
-    let mut text = String::from(r#"{"channels":{"#);
-    for (place, info) in infos.iter().enumerate() {
-        let joint = if place == 0 { "" } else { "," };
-        let name = serde_json::Value::from(&*info.channel);
-        let counts =
-            [("subscription_count", info.subscription_count), ("user_count", info.user_count)];
-        let known = counts.into_iter().filter_map(|(key, count)| Some((key, count?)));
-        let counts: Vec<_> = known.map(|(key, count)| format!(r#""{key}":{count}"#)).collect();
-        let written = write!(text, "{joint}{name}:{{{}}}", counts.join(","));
-        written.expect("a String takes all text");
-    }
-    text.push_str("}}");
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn info(channel: &str, subscriptions: Option<u32>, users: Option<u32>) -> ChannelInfo {
-        ChannelInfo {
-            channel: channel.into(),
-            subscription_count: subscriptions,
-            user_count: users,
-        }
-    }
-
-    #[test]
-    fn channels_keep_their_order_and_names() {
-        let infos = [
-            info("z", Some(3), None),
-            info("presence-a@b;c=1", Some(5), Some(2)),
-            info("#server-to-user-\"ü\"", None, None),
-        ];
-        let expected = concat!(
-            r##"{"channels":{"z":{"subscription_count":3},"##,
-            r##""presence-a@b;c=1":{"subscription_count":5,"user_count":2},"##,
-            r##""#server-to-user-\"ü\"":{}}}"##
-        );
-        assert_eq!(channels(&infos), expected);
-        assert_eq!(channels(&[]), r#"{"channels":{}}"#);
     }
 }

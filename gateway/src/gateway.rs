@@ -15,17 +15,15 @@ use axum::{Router, extract::Request};
 use model::{App, MessageId, MessageIds, Quota, Reason, Rejection};
 use proto::{
     link::Link,
-    plane::operations::{Condition, Operations},
+    plane::{
+        address,
+        address_limit::{ADDRESSES_MAX, AddressLimit},
+        operations::{Condition, Operations},
+    },
     watch::AppsReceiver,
 };
 
-use crate::{
-    address, address_limit::AddressLimit, config::Options, control_planes::ControlPlanes,
-    metrics::Metrics, router,
-};
-
-/// Addresses whose requests are counted at once; some 8 MiB.
-const ADDRESSES_MAX: usize = 65_536;
+use crate::{config::Options, control_planes::ControlPlanes, metrics::Metrics, router};
 
 /// Unix time in seconds.
 pub type Clock = fn() -> u64;
@@ -74,7 +72,7 @@ impl Gateway {
     ) -> Self {
         let metrics = Metrics::new();
         let timeout = Duration::from_millis(options.publish_timeout_ms);
-        let control_planes = ControlPlanes::new(links, timeout, metrics.publish_retries.clone());
+        let control_planes = ControlPlanes::new(links, timeout, metrics.retries.clone());
         let window = Duration::from_secs(options.requests_per_address_window_seconds.into());
         let limit = options.requests_per_address;
         let addresses = AddressLimit::new(limit, window, ADDRESSES_MAX);

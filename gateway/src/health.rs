@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::{
     gateway::{Gateway, Health},
-    signed::path_segment,
+    signed::parameter,
 };
 
 const HEALTH: HeaderName = HeaderName::from_static("x-health-check");
@@ -22,8 +22,8 @@ pub(crate) async fn up(State(gateway): State<Gateway>) -> Response {
 /// Whether this gateway serves that app.
 #[allow(clippy::unused_async, reason = "handlers are async")]
 pub(crate) async fn up_app(State(gateway): State<Gateway>, request: Request) -> Response {
-    let prefix = gateway.options().path_prefix.as_deref();
-    let app = path_segment(request.uri().path(), prefix, "/up/").and_then(|id| gateway.app(&id));
+    let id = parameter(request.uri().path(), request.extensions(), "app_id");
+    let app = id.and_then(|id| gateway.app(&id));
     say(match (gateway.health(), app) {
         (health @ (Health::Draining | Health::Error), _) => overall(health),
         (Health::Ok, Ok(Some(app))) if app.enabled => overall(Health::Ok),

@@ -1,7 +1,8 @@
 //! The gateway: REST in, gRPC out.
 //!
 //! The way of one publish: `router` → [`signed`] (whose request is it, who signed it) → `body` (JSON
-//! to an event) → `events` → `control_planes` → `response`.
+//! to an event) → `events` → `control_planes` → `response`. Reads go through `channels` instead, and
+//! `users` throws users out.
 
 pub mod config;
 mod running;
@@ -9,17 +10,18 @@ mod running;
 mod gateway;
 mod router;
 
-mod address;
-mod address_limit;
 mod content;
 pub mod signed;
 
 mod body;
+mod channels;
 mod control_planes;
 mod events;
 mod health;
+mod info;
 mod metrics;
 mod response;
+mod users;
 
 pub use gateway::{Clock, Gateway};
 pub use running::{Running, start};

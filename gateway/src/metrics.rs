@@ -22,8 +22,8 @@ pub(crate) struct Metrics {
     pub addresses_evicted: Counter,
     /// Signed bodies over the cap.
     pub bodies_over_cap: Counter,
-    /// Publishes that were tried again at another control plane, or later at the same.
-    pub publish_retries: Counter,
+    /// Calls that were tried again at another control plane, or later at the same.
+    pub retries: Counter,
 }
 
 impl Metrics {
@@ -39,7 +39,7 @@ impl Metrics {
             addresses_refused: Counter::default(),
             addresses_evicted: Counter::default(),
             bodies_over_cap: Counter::default(),
-            publish_retries: Counter::default(),
+            retries: Counter::default(),
         }
     }
 
@@ -70,6 +70,6 @@ impl Metrics {
         let evicted = &self.addresses_evicted;
         counter("address_limit_evicted", "Windows given up, too many addresses", evicted);
         counter("bodies_over_cap", "Signed bodies over the cap", &self.bodies_over_cap);
-        counter("publish_retries", "Publishes tried again", &self.publish_retries);
+        counter("retries", "Calls of control planes tried again", &self.retries);
     }
 }

@@ -1,10 +1,17 @@
 //! What goes back: answers, refusals and their headers.
 
+mod bodies;
+
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use model::{Quota, Reason, Rejection};
+use proto::v1::RateLimit;
 use serde::Serialize;
+
+pub(crate) use bodies::{
+    BatchBody, Cached, ChannelBody, ChannelsBody, Counts, PublishBody, UserBody, UsersBody,
+};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ANY: HeaderValue = HeaderValue::from_static("*");
@@ -28,6 +35,20 @@ pub(crate) struct Answer {
     pub body: Bytes,
     /// The app's limiter, where it has one.
     pub quota: Option<Quota>,
+}
+
+impl Answer {
+    /// With one of the bodies of this module.
+    pub(crate) fn json(body: &impl Serialize, rate_limit: Option<RateLimit>) -> Self {
+        let body = serde_json::to_vec(body).expect("texts, numbers and maps of text are JSON");
+        Self { body: body.into(), quota: rate_limit.map(Quota::from) }
+    }
+
+    /// `{"ok":true}`, where there is nothing else to say.
+    pub(crate) fn ok(rate_limit: Option<RateLimit>) -> Self {
+        let body = Bytes::from_static(br#"{"ok":true}"#);
+        Self { body, quota: rate_limit.map(Quota::from) }
+    }
 }
 
 /// The body of every refusal.

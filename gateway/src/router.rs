@@ -12,11 +12,12 @@ use http::{Method, StatusCode};
 use model::Rejection;
 
 use crate::{
-    events,
+    channels, events,
     gateway::Gateway,
     health,
     response::{self, Answer},
     signed::Signed,
+    users,
 };
 
 /// All routes; the prefix is an alternative, for proxies that do not strip it.
@@ -27,6 +28,23 @@ pub(crate) fn router(gateway: Gateway) -> Router {
         let path = |rest: &str| format!("{prefix}{rest}");
         router = router
             .route(&path("/apps/{app_id}/events"), post(|g, r| signed(g, r, events::publish)))
+            .route(
+                &path("/apps/{app_id}/batch_events"),
+                post(|g, r| signed(g, r, events::publish_batch)),
+            )
+            .route(&path("/apps/{app_id}/channels"), get(|g, r| signed(g, r, channels::list)))
+            .route(
+                &path("/apps/{app_id}/channels/{channel}"),
+                get(|g, r| signed(g, r, channels::get)),
+            )
+            .route(
+                &path("/apps/{app_id}/channels/{channel}/users"),
+                get(|g, r| signed(g, r, channels::users)),
+            )
+            .route(
+                &path("/apps/{app_id}/users/{user_id}/terminate_connections"),
+                post(|g, r| signed(g, r, users::terminate)),
+            )
             .route(&path("/up"), get(health::up))
             .route(&path("/up/{app_id}"), get(health::up_app));
     }

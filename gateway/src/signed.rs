@@ -8,11 +8,14 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use axum::{body::Body, extract::Request};
+use axum::{
+    body::Body,
+    extract::{MatchedPath, Request},
+};
 use bytes::Bytes;
-use http::{header, request::Parts};
+use http::{Extensions, header, request::Parts};
 use http_body::Body as _;
-use model::{App, AppId, AppSecret, Reason, Rejection, Secrets};
+use model::{App, AppId, AppSecret, ChannelName, Reason, Rejection, Secrets};
 
 pub use claim::string_to_sign;
 pub use query::Query;
@@ -45,6 +48,26 @@ impl Signed {
                 Err(rejection)
             }
         }
+    }
+
+    /// The app's id, for a call.
+    pub(crate) fn app_id(&self) -> String {
+        self.app.id.as_str().to_owned()
+    }
+
+    /// The parameters behind the `?`.
+    pub(crate) fn query(&self) -> Result<Query<'_>, Rejection> {
+        Query::parse(self.head.uri.query().unwrap_or_default())
+    }
+
+    /// A part of the path by its name in the route table.
+    pub(crate) fn parameter(&self, name: &str) -> Result<Cow<'_, str>, Rejection> {
+        parameter(self.head.uri.path(), &self.head.extensions, name)
+    }
+
+    /// The channel of the path. Its kind is known; its name is the control plane's to check.
+    pub(crate) fn channel(&self) -> Result<ChannelName, Rejection> {
+        self.parameter("channel").map(|name| ChannelName::trusted(&name))
     }
 
     async fn read_body(
@@ -80,7 +103,7 @@ static NOBODY: LazyLock<App> = LazyLock::new(|| {
 /// Finds the app of the path and verifies the query against it.
 fn verify(gateway: &Gateway, head: &Parts) -> Result<(Arc<App>, BodyClaim), Rejection> {
     let (path, prefix) = (head.uri.path(), gateway.options().path_prefix.as_deref());
-    let app = gateway.app(&path_segment(path, prefix, "/apps/")?)?;
+    let app = gateway.app(&parameter(path, &head.extensions, "app_id")?)?;
     let verified = Query::parse(head.uri.query().unwrap_or_default()).and_then(|query| {
         let authorization = head.headers.get(header::AUTHORIZATION);
         let authorization = authorization.and_then(|value| value.to_str().ok());
@@ -93,15 +116,17 @@ fn verify(gateway: &Gateway, head: &Parts) -> Result<(Arc<App>, BodyClaim), Reje
     verified.map(|body| (app, body))
 }
 
-/// The segment of the path behind `start`, which the route table has seen there.
-pub(crate) fn path_segment<'a>(
+/// The segment of the path that the route table calls `{name}`, percent-decoded.
+pub(crate) fn parameter<'a>(
     path: &'a str,
-    prefix: Option<&str>,
-    start: &str,
+    extensions: &Extensions,
+    name: &str,
 ) -> Result<Cow<'a, str>, Rejection> {
-    let path = prefix.and_then(|prefix| path.strip_prefix(prefix)).unwrap_or(path);
-    let rest = path.strip_prefix(start).unwrap_or_default();
-    decode(rest.split('/').next().unwrap_or_default(), Plus::IsPlus)
+    let route = extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let named = format!("{{{name}}}");
+    let mut pairs = route.split('/').zip(path.split('/'));
+    let found = pairs.find(|(segment, _)| *segment == named);
+    decode(found.map_or("", |(_, text)| text), Plus::IsPlus)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Wire to words and back: the only file that speaks both.
+//! Wire to words and back: the only place that speaks both.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,6 +9,9 @@ use model::{
 };
 
 use crate::{internal, v1};
+
+mod deltas;
+mod webhooks;
 
 impl From<v1::Event> for Draft {
     fn from(event: v1::Event) -> Self {
@@ -95,7 +98,8 @@ impl TryFrom<&internal::AppRecord> for App {
             limits: limits(app.limits.as_ref())?,
             features: features(app.features.as_ref()),
             allowed_origins: origins(&app.allowed_origins)?,
-            webhooks: Vec::new(),
+            webhooks: webhooks::read(&app.webhooks)?,
+            channel_deltas: deltas::read(&app.channel_delta_compression)?,
             idempotency: idempotency(app.idempotency.as_ref())?,
             revision: app.revision,
         })

@@ -88,12 +88,11 @@ pub fn to_rejection(status: &Status) -> Rejection {
 fn foreign(status: &Status) -> Rejection {
     match status.code() {
         Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded | Code::ResourceExhausted => {
-            let message = "no control plane answered; the publish may be tried again";
+            let message = "no control plane answered; the call may be tried again";
             Rejection::new(Reason::Unavailable, message)
         }
         Code::Unknown if std::error::Error::source(status).is_some() => {
-            let message =
-                "the connection to the control plane broke; the publish may be tried again";
+            let message = "the connection to the control plane broke; the call may be tried again";
             Rejection::new(Reason::Unavailable, message)
         }
         Code::Ok

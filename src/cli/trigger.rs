@@ -2,12 +2,9 @@
 
 use anyhow::bail;
 use clap::Args;
-use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, body::Bytes};
-use hyper_util::rt::TokioIo;
 use serde_json::json;
 
-use super::{Target, connect::connect, sign::signed_path};
+use super::{Target, call::call};
 
 /// Publish one event over REST
 #[derive(Args, Debug)]
@@ -32,29 +29,8 @@ pub(crate) struct Trigger {
 }
 
 impl Trigger {
-    #[allow(clippy::print_stdout, reason = "this is the command's answer")]
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let body = self.body()?.to_string();
-        let path = format!("/apps/{}/events", self.target.app_id);
-        let call = ("POST", &*path, body.as_bytes());
-        let uri = signed_path(&self.target, call, super::unix_seconds());
-        let ca = self.target.ca_certificate.as_deref();
-        let (stream, host) = connect(&self.target.url, ca).await?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let request = Request::post(uri)
-            .header("host", host)
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(body)))?;
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let answer = response.into_body().collect().await?.to_bytes();
-        println!("{}", String::from_utf8_lossy(&answer));
-        if !status.is_success() {
-            bail!("refused with status {status}");
-        }
-        Ok(())
+        call(&self.target, ("POST", "/events"), self.body()?.to_string()).await
     }
 
     fn body(&self) -> anyhow::Result<serde_json::Value> {

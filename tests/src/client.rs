@@ -13,6 +13,8 @@ use tokio_tungstenite::{
 
 use crate::{rest::Credentials, soon};
 
+mod people;
+
 /// One connection.
 #[derive(Debug)]
 pub struct Client {
@@ -94,6 +96,17 @@ impl Client {
         self.activity_timeout = data["activity_timeout"].as_u64().expect("seconds");
     }
 
+    /// The refusal of one channel, next; the connection stays.
+    pub async fn expect_refused(&mut self, channel: &str, kind: &str, status: u16) {
+        let frame = self.next_frame().await;
+        let text = frame["data"]["error"].as_str().unwrap_or_default();
+        assert!(!text.is_empty(), "{frame}");
+        let data = json!({ "type": kind, "error": text, "status": status });
+        let expected =
+            json!({ "event": "pusher:subscription_error", "channel": channel, "data": data });
+        assert_eq!(frame, expected);
+    }
+
     /// Subscribes, with a signature where the channel needs one, and waits for the confirmation.
     pub async fn subscribe(&mut self, channel: &str) {
         self.ask_for(channel).await;
@@ -148,6 +161,14 @@ impl Client {
     /// Exactly this frame, next.
     pub async fn expect(&mut self, expected: &Value) {
         assert_eq!(self.next_frame().await, *expected);
+    }
+
+    /// A frame about a channel whose data is JSON in a string, next; returns what is in the string.
+    pub async fn expect_data(&mut self, channel: &str, event: &str) -> Value {
+        let frame = self.next_frame().await;
+        let text = frame["data"].as_str().unwrap_or_default();
+        assert_eq!(frame, json!({ "event": event, "channel": channel, "data": text }));
+        serde_json::from_str(text).expect("the string holds JSON")
     }
 
     /// A `pusher:error` with this code, next; returns its message.

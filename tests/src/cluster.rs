@@ -12,6 +12,7 @@ use crate::{
     PATIENCE,
     client::Client,
     grpc::{Admin, Events},
+    process::free_port,
     quiet::Place,
     rest::{Backend, Credentials, get},
     soon,
@@ -129,8 +130,9 @@ impl Cluster {
     pub async fn start(shape: Shape) -> Self {
         let place = Place::take(shape.alone).await;
         let folder = TempDir::new().expect("a folder for the test");
-        let any = "127.0.0.1:0".parse().expect("an address");
-        let control_plane = start_control_plane(&shape, folder.path(), any).await;
+        // A test may stop it and start it again at the same address.
+        let internal = ([127, 0, 0, 1], free_port()).into();
+        let control_plane = start_control_plane(&shape, folder.path(), internal).await;
         let mut cluster = Self {
             internal: control_plane.running.internal_address,
             control_plane: Some(control_plane),

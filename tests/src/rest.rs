@@ -102,6 +102,19 @@ impl Backend {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 
+    /// Reads what is at a path below the app's, such as `channels`.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Call {
+        Call { method: Method::GET, ..self.post(path, "") }.without("body_md5")
+    }
+
+    /// Posts to a path below the app's.
+    #[must_use]
+    pub fn post(&self, path: &str, body: impl Into<Bytes>) -> Call {
+        let path = format!("/apps/{}/{path}", self.credentials.app_id);
+        Call { path, ..self.call(body) }
+    }
+
     /// A publish with a body of any bytes.
     #[must_use]
     pub fn call(&self, body: impl Into<Bytes>) -> Call {

@@ -5,19 +5,23 @@ use std::{
     process::Stdio,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::timeout,
 };
 
-use crate::soon;
+use crate::{PATIENCE, soon};
 
 /// A script that runs.
 #[derive(Debug)]
 pub struct Rig {
     child: Child,
+    stdin: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
+    /// Lines that came while another one was waited for.
+    kept: Vec<Value>,
 }
 
 impl Rig {
@@ -46,28 +50,54 @@ impl Rig {
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("{} cannot be started: {error}", program.display()));
+        let stdin = child.stdin.take().expect("it is piped");
         let stdout = child.stdout.take().expect("it is piped");
-        let lines = BufReader::new(stdout).lines();
-        Self { child, lines }
+        Self { child, stdin, lines: BufReader::new(stdout).lines(), kept: Vec::new() }
+    }
+
+    /// Writes an order to the script.
+    pub async fn order(&mut self, order: &Value) {
+        let line = format!("{order}\n");
+        let written = soon("room for an order", self.stdin.write_all(line.as_bytes())).await;
+        written.expect("the script reads its orders");
     }
 
     /// The next line; `None` after the last one.
     pub async fn line(&mut self) -> Option<Value> {
-        let line = soon("a line of the script", self.lines.next_line()).await;
-        let line = line.expect("the script can be read")?;
+        soon("a line of the script", self.read()).await
+    }
+
+    async fn read(&mut self) -> Option<Value> {
+        let line = self.lines.next_line().await.expect("the script can be read")?;
         Some(serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}")))
     }
 
-    /// The next line of that type; others before it are passed over.
+    /// The next line of that type; others before it are kept.
     pub async fn expect(&mut self, kind: &str) -> Value {
-        let mut seen = Vec::new();
-        while let Some(line) = self.line().await {
-            if line["type"] == kind {
-                return line;
-            }
-            seen.push(line);
+        self.take(&json!({ "type": kind })).await
+    }
+
+    /// The first line with these fields that nobody has taken; others before it are kept.
+    pub async fn take(&mut self, wanted: &Value) -> Value {
+        if let Some(place) = self.kept.iter().position(|line| has(line, wanted)) {
+            return self.kept.remove(place);
         }
-        panic!("no line of type {kind}, but {seen:?}");
+        let seen = self.kept.len();
+        match timeout(PATIENCE, self.wait_for(wanted)).await {
+            Ok(Some(line)) => line,
+            Ok(None) => panic!("ended before a line with {wanted}, after {:#?}", self.kept),
+            Err(_) => panic!("no line with {wanted}, but {:#?}", &self.kept[seen..]),
+        }
+    }
+
+    async fn wait_for(&mut self, wanted: &Value) -> Option<Value> {
+        loop {
+            let line = self.read().await?;
+            if has(&line, wanted) {
+                return Some(line);
+            }
+            self.kept.push(line);
+        }
     }
 
     /// All lines to the end, and whether the script ended well.
@@ -79,6 +109,12 @@ impl Rig {
         let status = soon("the script's end", self.child.wait()).await;
         (lines, status.expect("it can be waited for").success())
     }
+}
+
+/// Whether a line has all fields of another one, with the same values.
+fn has(line: &Value, wanted: &Value) -> bool {
+    let wanted = wanted.as_object().expect("what is wanted is an object");
+    wanted.iter().all(|(name, value)| line[name] == *value)
 }
 
 fn tests() -> PathBuf {

@@ -1,36 +1,22 @@
-//! The bounds of an app's settings that no plane enforces yet: what is stored must make sense when
-//! it is.
+//! The bounds of an app's settings that `proto::convert` does not look at: what no plane enforces
+//! yet, and what only a control plane needs.
 
 use std::collections::BTreeMap;
 
-use http::{HeaderName, HeaderValue, Uri};
 use model::{Reason, Rejection};
 use prost::Message as _;
 use proto::v1::{App, AppLimits, AppWebhook, ChannelDelta, DeltaAlgorithm};
-use regex::RegexBuilder;
+
+use crate::webhooks;
 
 /// One app's settings on the wire, all together.
 const APP_BYTES_MAX: usize = 256 << 10;
-const WEBHOOKS_MAX: usize = 16;
 const PATTERNS_MAX: usize = 100;
 const PATTERN_BYTES_MAX: usize = 256;
 const NAMESPACES_MAX: usize = 100;
-/// A compiled expression; the default of the regex crate is ten times this.
-const EXPRESSION_BYTES_MAX: usize = 1 << 20;
-
-const WEBHOOK_EVENTS: [&str; 7] = [
-    "channel_occupied",
-    "channel_vacated",
-    "member_added",
-    "member_removed",
-    "client_event",
-    "cache_miss",
-    "subscription_count",
-];
 
 /// Refuses what the comments in apps.proto refuse and `proto::convert` does not look at.
 pub(super) fn check(app: &App) -> Result<(), Rejection> {
-    at_most("webhooks", app.webhooks.len(), WEBHOOKS_MAX)?;
     at_most("channel_delta_compression", app.channel_delta_compression.len(), PATTERNS_MAX)?;
     at_most("channel_namespaces", app.channel_namespaces.len(), NAMESPACES_MAX)?;
     app.limits.as_ref().map_or(Ok(()), limits)?;
@@ -63,36 +49,8 @@ fn limits(limits: &AppLimits) -> Result<(), Rejection> {
 }
 
 fn webhook(path: &str, webhook: &AppWebhook) -> Result<(), Rejection> {
-    if webhook.url.is_empty() == webhook.lambda_function.is_empty() {
-        return refuse(path, format!("{path} needs one of url and lambda_function"));
-    }
-    if !webhook.url.is_empty() {
-        let url = webhook.url.parse::<Uri>().ok();
-        let fits = |url: Uri| {
-            matches!(url.scheme_str(), Some("http" | "https"))
-                && url.host().is_some_and(|host| !host.is_empty())
-        };
-        if !url.is_some_and(fits) {
-            let field = format!("{path}.url");
-            return refuse(&field, format!("{field} is no http or https URL"));
-        }
-    }
-    for event in &webhook.event_types {
-        if !WEBHOOK_EVENTS.contains(&event.as_str()) {
-            let known = WEBHOOK_EVENTS.join(", ");
-            let field = format!("{path}.event_types");
-            return refuse(&field, format!("{field} has {event:?}; there are: {known}"));
-        }
-    }
-    for (name, value) in &webhook.headers {
-        let field = format!("{path}.headers");
-        if HeaderName::try_from(name).is_err() || HeaderValue::try_from(value).is_err() {
-            return refuse(&field, format!("{field} has {name:?}, which is no HTTP header"));
-        }
-    }
     let expression = webhook.filter.as_ref().map_or("", |filter| &filter.channel_pattern);
-    let compiled = RegexBuilder::new(expression).size_limit(EXPRESSION_BYTES_MAX).build();
-    compiled.map(|_| ()).or_else(|error| {
+    webhooks::expression(expression).map(|_| ()).or_else(|error| {
         let field = format!("{path}.filter.channel_pattern");
         refuse(&field, format!("{field} does not compile: {error}"))
     })
@@ -134,24 +92,11 @@ mod tests {
     use super::*;
     use proto::v1::{ChannelNamespace, MessageRateLimit, WebhookFilter};
 
-    fn webhook() -> AppWebhook {
-        AppWebhook { url: "https://example.com/hook".into(), ..AppWebhook::default() }
-    }
-
     fn full() -> App {
         let filter = WebhookFilter { channel_pattern: "^a+$".into(), ..WebhookFilter::default() };
-        let headers = [("X-Team".to_owned(), "a".to_owned())].into();
         let patterns = ["a", "a*", "*a", "a*b", "*"].map(str::to_owned);
         App {
-            webhooks: vec![
-                AppWebhook {
-                    filter: Some(filter),
-                    headers,
-                    event_types: WEBHOOK_EVENTS.map(str::to_owned).to_vec(),
-                    ..webhook()
-                };
-                16
-            ],
+            webhooks: vec![AppWebhook { filter: Some(filter), ..AppWebhook::default() }; 16],
             channel_delta_compression: patterns
                 .map(|pattern| (pattern, ChannelDelta::default()))
                 .into(),
@@ -173,15 +118,6 @@ mod tests {
             change(&mut app);
             assert_eq!(check(&app).unwrap_err().field, field);
         };
-        refused("webhooks", |app| app.webhooks.push(webhook()));
-        refused("webhooks[0]", |app| app.webhooks[0].url.clear());
-        refused("webhooks[0]", |app| app.webhooks[0].lambda_function = "f".into());
-        refused("webhooks[1].url", |app| app.webhooks[1].url = "ftp://example.com".into());
-        refused("webhooks[0].url", |app| app.webhooks[0].url = "/hook".into());
-        refused("webhooks[0].event_types", |app| app.webhooks[0].event_types.push("x".into()));
-        refused("webhooks[0].headers", |app| {
-            app.webhooks[0].headers.insert("a b".into(), String::new());
-        });
         for expression in ["(", r"\w{1000}{1000}"] {
             let mut app = full();
             app.webhooks[2].filter.as_mut().unwrap().channel_pattern = expression.into();

@@ -29,6 +29,10 @@ pub enum CloseCode {
     UnsupportedProtocol,
     /// The page's origin is not allowed. 4009.
     Unauthorized,
+    /// Neither signed in nor in a channel that needs a signature when the time for it was over. 4009.
+    NotSignedIn,
+    /// The app's backend has ended all connections of the user. 4009.
+    Terminated,
     /// The client reads more slowly than its channels speak. 4100.
     SlowConsumer,
     /// The node has as many connections as it can hold. 4100.
@@ -43,7 +47,7 @@ pub enum CloseCode {
 
 impl CloseCode {
     /// All reasons.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Normal,
         Self::Protocol,
         Self::Unsupported,
@@ -55,6 +59,8 @@ impl CloseCode {
         Self::NotANumberProtocol,
         Self::UnsupportedProtocol,
         Self::Unauthorized,
+        Self::NotSignedIn,
+        Self::Terminated,
         Self::SlowConsumer,
         Self::OverCapacity,
         Self::Drain,
@@ -76,7 +82,7 @@ impl CloseCode {
             Self::ConnectionQuota => 4004,
             Self::NotANumberProtocol => 4006,
             Self::UnsupportedProtocol => 4007,
-            Self::Unauthorized => 4009,
+            Self::Unauthorized | Self::NotSignedIn | Self::Terminated => 4009,
             Self::SlowConsumer | Self::OverCapacity => 4100,
             Self::Drain => 4200,
             Self::PongTimeout => 4201,
@@ -99,6 +105,8 @@ impl CloseCode {
             Self::NotANumberProtocol => "The protocol version must be a number",
             Self::UnsupportedProtocol => "Unsupported protocol version",
             Self::Unauthorized => "Origin not allowed",
+            Self::NotSignedIn => "Connection not authorized within timeout.",
+            Self::Terminated => "You got disconnected by the app.",
             Self::SlowConsumer => "Connection too slow: too many unread messages",
             Self::OverCapacity => "Over capacity",
             Self::Drain => "Server closed. Please reconnect shortly.",
@@ -146,6 +154,8 @@ mod tests {
                 | CloseCode::NotANumberProtocol
                 | CloseCode::UnsupportedProtocol
                 | CloseCode::Unauthorized
+                | CloseCode::NotSignedIn
+                | CloseCode::Terminated
                 | CloseCode::ClientEventLimit => true,
                 CloseCode::Normal
                 | CloseCode::Protocol

@@ -16,13 +16,18 @@ pub mod frame;
 pub mod channel_auth;
 mod session;
 
+pub mod delta;
+mod filter;
 mod hub;
+mod presence;
 mod subscription;
 
 mod wheel;
 
 pub use close::CloseCode;
+pub use filter::{Comparison, Filter, FilterFault, FilterGroups, GroupId, InvalidFilter, Logic};
 pub use hub::{Hub, Subscribed, Unsubscribed};
-pub use session::{Effect, Session, SessionConfig};
+pub use presence::{Change, Presence};
+pub use session::{Effect, Member, Session, SessionConfig};
 pub use subscription::SocketKey;
 pub use wheel::Wheel;

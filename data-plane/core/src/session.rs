@@ -1,19 +1,30 @@
 //! One connection's protocol state: what it may do, what it is told, when it is silent for too long.
 
+mod authorization;
 mod client_event;
+mod effect;
+mod identity;
+mod pulse;
+mod sign_in;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod user;
+mod watchlist;
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use model::{App, ChannelName, SocketId};
+use model::{App, ChannelKind, ChannelName, SocketId, UserId};
 use smallvec::SmallVec;
 
-use self::client_event::Window;
+use self::{
+    authorization::Authorization, client_event::Window, identity::Identity, pulse::Pulse,
+    watchlist::Watchlist,
+};
+pub use self::{effect::Effect, identity::Member};
 use crate::{
     CloseCode,
     frame::{self, BadFrame, Inbound},
@@ -35,40 +46,18 @@ impl Default for SessionConfig {
     }
 }
 
-/// What the shell has to do, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Send a frame to the client.
-    Send(String),
-    /// Put the socket into the channel; [`Session::handle_subscribed`] once that is confirmed.
-    Subscribe(ChannelName),
-    /// Take the socket out of the channel.
-    Unsubscribe(ChannelName),
-    /// Publish to the channel's other subscribers. All rules have been applied.
-    ClientEvent {
-        /// A private or presence channel that the socket is in.
-        channel: ChannelName,
-        /// Begins with `client-`.
-        name: String,
-        /// JSON text whose type must be kept; `None` where the client sent no data.
-        data: Option<String>,
-    },
-    /// Close the connection: the code's error frame, then its close frame. Nothing follows.
-    Close(CloseCode),
-}
-
 /// The protocol state of one connection. There is one per socket, idle or not: its size counts.
 #[derive(Debug)]
 pub struct Session {
     app: Arc<App>,
     id: SocketId,
-    /// When the client last sent a frame of any kind.
-    last_activity: Instant,
-    /// When the unanswered ping was sent, if one is under way.
-    pinged: Option<Instant>,
+    pulse: Pulse,
+    authorization: Authorization,
     client_events: Window,
-    /// Sorted. A channel is in from [`Effect::Subscribe`] on, confirmed or not.
+    /// Sorted; without the user's own. A channel is in from [`Effect::Subscribe`] on, confirmed or
+    /// not.
     channels: SmallVec<[ChannelName; 2]>,
+    identity: Option<Box<Identity>>,
 }
 
 impl Session {
@@ -83,12 +72,13 @@ impl Session {
         let seconds = config.activity_timeout.as_secs();
         effects.push(Effect::Send(frame::connection_established(id, seconds)));
         Self {
+            authorization: Authorization::NotDemanded.under(&app, now),
             app,
             id,
-            last_activity: now,
-            pinged: None,
+            pulse: Pulse::beat(now),
             client_events: Window::new(now),
             channels: SmallVec::new(),
+            identity: None,
         }
     }
 
@@ -104,9 +94,28 @@ impl Session {
         &self.app
     }
 
-    /// The channels to leave when the connection ends; those not yet confirmed included.
-    pub fn channels(&self) -> impl Iterator<Item = &ChannelName> {
-        self.channels.iter()
+    /// The channels to leave when the connection ends, each with whom the client is there if it is
+    /// a presence channel; those not yet confirmed included, the user's own not.
+    pub fn subscriptions(&self) -> impl Iterator<Item = (&ChannelName, Option<&UserId>)> {
+        self.channels.iter().map(|channel| (channel, self.membership(channel.as_str())))
+    }
+
+    /// Whom the connection is signed in as.
+    #[must_use]
+    pub fn user(&self) -> Option<&UserId> {
+        self.signed_in().map(|user| &user.member.user)
+    }
+
+    /// The channel of its user, to be left too when the connection ends; confirmed or not.
+    #[must_use]
+    pub fn user_channel(&self) -> Option<&ChannelName> {
+        self.signed_in().map(|user| &user.channel)
+    }
+
+    /// Whom its user watches: nobody any more when the connection ends.
+    #[must_use]
+    pub fn watched(&self) -> &[UserId] {
+        self.watchlist().map_or(&[], Watchlist::users)
     }
 
     /// A text message. A bad one is answered with an error frame and closes nothing.
@@ -116,16 +125,15 @@ impl Session {
             Ok(Inbound::Ping) => effects.push(Effect::Send(frame::pong())),
             Ok(Inbound::Subscribe { channel, auth, channel_data }) => {
                 let signed = subscribe::Signed { auth, channel_data };
-                effects.push(self.subscribe(&channel, &signed));
+                self.subscribe(&channel, &signed, now, effects);
             }
             Ok(Inbound::Unsubscribe { channel }) => self.unsubscribe(&channel, effects),
             Ok(Inbound::ClientEvent { name, channel, data }) => {
                 effects.push(self.client_event(&name, channel.as_deref(), data, now));
             }
-            Ok(Inbound::Signin { .. }) => effects.push(Effect::Send(frame::error(
-                CloseCode::Unauthorized.number(),
-                "Authentication error: this version of the server has no user sign-in",
-            ))),
+            Ok(Inbound::Signin { auth, user_data }) => {
+                self.sign_in(auth.as_deref(), user_data, now, effects);
+            }
             Ok(Inbound::Pong | Inbound::Unknown { .. }) => {}
             Err(bad) => effects.push(malformed(&bad)),
         }
@@ -133,18 +141,15 @@ impl Session {
 
     /// A binary message: served if it holds what a text message would.
     pub fn handle_binary(&mut self, message: &[u8], now: Instant, effects: &mut Vec<Effect>) {
-        let Ok(text) = std::str::from_utf8(message) else {
-            self.handle_activity(now);
-            effects.push(malformed(&BadFrame::NotUtf8));
-            return;
-        };
-        self.handle_text(text, now, effects);
+        match std::str::from_utf8(message) {
+            Ok(text) => self.handle_text(text, now, effects),
+            Err(_) => effects.push(Effect::Close(CloseCode::Unsupported)),
+        }
     }
 
     /// Any other sign of life: a WebSocket ping or pong.
     pub fn handle_activity(&mut self, now: Instant) {
-        self.last_activity = now;
-        self.pinged = None;
+        self.pulse = Pulse::beat(now);
     }
 
     /// The time that [`Session::poll_timeout`] named has come, or not yet: asking early is harmless.
@@ -154,44 +159,69 @@ impl Session {
         config: &SessionConfig,
         effects: &mut Vec<Effect>,
     ) {
-        if now < self.poll_timeout(config) {
+        if self.authorization.deadline(&self.app).is_some_and(|deadline| deadline <= now) {
+            effects.push(Effect::Close(CloseCode::NotSignedIn));
             return;
         }
-        if self.pinged.is_some() {
-            effects.push(Effect::Close(CloseCode::PongTimeout));
-        } else {
-            self.pinged = Some(now);
-            effects.push(Effect::Send(frame::ping()));
-        }
+        let watchlist = self.user_mut().and_then(|user| user.watchlist.as_mut());
+        let told = watchlist.and_then(|watchlist| watchlist.handle_timeout(now));
+        effects.extend(told.map(Effect::Send));
+        effects.extend(self.pulse.handle_timeout(now, config));
     }
 
-    /// When to look at this session again. It moves with each frame, so nobody needs to be told.
+    /// When to look at this session again. It moves with each frame, so nobody needs to be told,
+    /// but for the few times when it comes nearer: [`Effect::Wake`].
     #[must_use]
     pub fn poll_timeout(&self, config: &SessionConfig) -> Instant {
-        match self.pinged {
-            Some(pinged) => pinged + config.pong_timeout,
-            None => self.last_activity + config.activity_timeout,
-        }
+        let authorization = self.authorization.deadline(&self.app);
+        let watchlist = self.watchlist().and_then(Watchlist::deadline);
+        let sooner = authorization.into_iter().chain(watchlist);
+        sooner.fold(self.pulse.deadline(config), Instant::min)
     }
 
-    /// The hub serves the channel to this socket. Nothing happens if the client has left it again.
-    pub fn handle_subscribed(&mut self, channel: &ChannelName, effects: &mut Vec<Effect>) {
-        if let Ok(place) = self.channels.binary_search(channel) {
-            // The hub's copy of the name is the one that all its sockets share.
-            self.channels[place] = channel.clone();
+    /// The hub serves the channel to this socket: a plain one, or its user's. Nothing happens if the
+    /// client has left it again.
+    pub fn handle_subscribed(
+        &mut self,
+        channel: &ChannelName,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
+        if channel.kind() == ChannelKind::User {
+            self.confirm_user(channel, now, effects);
+        } else if self.handle_joined(channel) {
             effects.push(Effect::Send(frame::subscription_succeeded(channel.as_str())));
         }
     }
 
+    /// The hub serves the channel to this socket: a presence or cache channel, whose success frame
+    /// the shell has. Returns whether the client is still in it.
+    pub fn handle_joined(&mut self, channel: &ChannelName) -> bool {
+        let place = self.place(channel.as_str());
+        if let Ok(place) = place {
+            self.share_name(place, channel);
+        }
+        place.is_ok()
+    }
+
     /// The app's settings have changed; `None` where the app is gone. What was allowed stays; new
     /// limits count from the next message on.
-    pub fn handle_app(&mut self, app: Option<Arc<App>>, effects: &mut Vec<Effect>) {
+    pub fn handle_app(&mut self, app: Option<Arc<App>>, now: Instant, effects: &mut Vec<Effect>) {
         let Some(app) = app.filter(|app| app.key == self.app.key) else {
             effects.push(Effect::Close(CloseCode::UnknownApp));
             return;
         };
         if !app.enabled {
             effects.push(Effect::Close(CloseCode::AppDisabled));
+            return;
+        }
+        let before = self.authorization.deadline(&self.app);
+        self.authorization = self.authorization.under(&app, now);
+        let deadline = self.authorization.deadline(&app);
+        let sooner = deadline.filter(|deadline| before.is_none_or(|before| *deadline < before));
+        effects.extend(sooner.map(Effect::Wake));
+        if let Some(user) = self.user_mut().filter(|_| !app.features.watchlist_events) {
+            user.watch(Vec::new(), now, effects);
         }
         self.app = app;
     }

@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use data_plane_core::{CloseCode, Effect, Session, SocketKey, Subscribed, Unsubscribed, frame};
-use model::{App, AppId, ChannelName, SocketId};
+use data_plane_core::{CloseCode, Effect, Session, SocketKey, frame};
+use model::{App, SocketId};
+use proto::internal::{ClientEvent, attach_request::Up};
 
 use super::{CLOSE_TIMEOUT, Shard};
-use crate::{interest::ChannelKey, wire};
+use crate::{outbox::Frame, reports::Full, wire};
 
 impl Shard {
     pub(super) fn open_session(
@@ -35,10 +36,11 @@ impl Shard {
         let config = self.node.session.clone();
         let mut effects = std::mem::take(&mut self.effects);
         let session = Session::open(app, id, &config, now, &mut effects);
-        self.wheel.insert(key, session.poll_timeout(&config));
+        let wake_at = session.poll_timeout(&config);
         if let Some(socket) = self.socket(key) {
             socket.session = Some(session);
         }
+        self.wake(key, wake_at);
         self.effects = effects;
         self.apply_effects(key, now);
     }
@@ -57,7 +59,7 @@ impl Shard {
         self.with_session(key, now, |session, _| session.handle_activity(now));
     }
 
-    fn with_session(
+    pub(super) fn with_session(
         &mut self,
         key: SocketKey,
         now: Instant,
@@ -80,12 +82,31 @@ impl Shard {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Send(text) => self.send(key, &text, now),
-                Effect::Subscribe(channel) => self.subscribe(key, &channel, now),
-                Effect::Unsubscribe(channel) => self.unsubscribe(key, &channel, now),
-                Effect::ClientEvent { .. } => {
-                    let refusal = "Client event error: this version does not relay client events";
-                    self.send(key, &frame::error(4_301, refusal), now);
+                Effect::Subscribe { channel, member } => {
+                    self.subscribe(key, &channel, member.as_deref(), now);
                 }
+                Effect::Unsubscribe { channel, user } => {
+                    self.unsubscribe(key, &channel, user.as_ref(), now);
+                }
+                Effect::ClientEvent { channel, name, data, user } => {
+                    let event = ClientEvent {
+                        app_id: String::new(),
+                        channel: channel.to_string(),
+                        name,
+                        data: data.map(Into::into),
+                        socket: None,
+                        user_id: user.map(|user| user.to_string()),
+                    };
+                    self.send_client_event(key, event, now);
+                }
+                Effect::SignIn(channel) => self.sign_in(key, &channel, now),
+                Effect::Watch(users) => self.watch(key, &users, now),
+                Effect::Unwatch(users) => {
+                    if let Some((app, _)) = self.session_of(key) {
+                        self.unwatch(key, &app, &users);
+                    }
+                }
+                Effect::Wake(at) => self.wake_by(key, at),
                 Effect::Close(code) => self.close(key, code, now),
             }
         }
@@ -95,11 +116,15 @@ impl Shard {
     }
 
     fn send(&mut self, key: SocketKey, text: &str, now: Instant) {
+        self.send_frame(key, wire::text(text).into(), now);
+    }
+
+    pub(super) fn send_frame(&mut self, key: SocketKey, frame: Frame, now: Instant) {
         let limits = self.node.limits;
         let Some(socket) = self.socket(key).filter(|socket| socket.closing.is_none()) else {
             return;
         };
-        let pushed = socket.push(wire::text(text).into(), limits);
+        let pushed = socket.push(frame, limits);
         self.mark_dirty(key);
         if pushed.is_err() {
             self.close(key, CloseCode::SlowConsumer, now);
@@ -115,75 +140,6 @@ impl Shard {
         }
     }
 
-    fn session_of(&mut self, key: SocketKey) -> Option<(AppId, SocketId)> {
-        let session = self.socket(key)?.session.as_ref()?;
-        Some((session.app().id.clone(), session.id()))
-    }
-
-    fn subscribe(&mut self, key: SocketKey, channel: &ChannelName, now: Instant) {
-        let Some((app, id)) = self.session_of(key) else {
-            return;
-        };
-        match self.hub.subscribe(&app, channel, key, id) {
-            Subscribed::Again => self.tell_subscribed(key, channel, now),
-            Subscribed::Joined { channel, subscriptions } => {
-                self.set_interest((&app, &channel), subscriptions, now);
-                self.tell_subscribed(key, &channel, now);
-            }
-            Subscribed::Waiting { subscriptions, .. } => {
-                if self.set_interest((&app, channel), subscriptions, now) {
-                    self.confirm(&(app, channel.clone()));
-                }
-            }
-        }
-    }
-
-    /// Returns whether events of the channel arrive for certain.
-    fn set_interest(
-        &self,
-        (app, channel): (&AppId, &ChannelName),
-        subscriptions: u32,
-        now: Instant,
-    ) -> bool {
-        let mut interest = self.node.interest();
-        let wait = subscriptions > 0 && !self.hub.is_confirmed(app.as_str(), channel.as_str());
-        let certain =
-            interest.set_subscriptions(self.thread, (app, channel), subscriptions, (now, wait));
-        drop(interest);
-        self.node.report();
-        certain
-    }
-
-    /// The channel's waiting subscribers are subscribed from here on.
-    pub(super) fn confirm(&mut self, (app, channel): &ChannelKey) {
-        let mut joined = Vec::new();
-        self.hub.confirm(app, channel, &mut joined);
-        let now = super::clock();
-        for key in joined {
-            self.tell_subscribed(key, channel, now);
-        }
-    }
-
-    fn tell_subscribed(&mut self, key: SocketKey, channel: &ChannelName, now: Instant) {
-        self.with_session(key, now, |session, effects| session.handle_subscribed(channel, effects));
-    }
-
-    fn unsubscribe(&mut self, key: SocketKey, channel: &ChannelName, now: Instant) {
-        let Some((app, _)) = self.session_of(key) else {
-            return;
-        };
-        self.leave(key, (&app, channel), now);
-    }
-
-    fn leave(&mut self, key: SocketKey, (app, channel): (&AppId, &ChannelName), now: Instant) {
-        match self.hub.unsubscribe(app, channel, key) {
-            Unsubscribed::NotThere => {}
-            Unsubscribed::Left { subscriptions } => {
-                self.set_interest((app, channel), subscriptions, now);
-            }
-        }
-    }
-
     /// Ends a session: says why, and gives the peer two seconds to take note.
     pub(super) fn close(&mut self, key: SocketKey, code: CloseCode, now: Instant) {
         self.end_session(key, now);
@@ -195,6 +151,17 @@ impl Shard {
         self.node.metrics.closed(code);
         self.wheel.insert(key, until);
         self.mark_dirty(key);
+    }
+
+    /// The peer said goodbye, and so have we: the answer is in the outbox.
+    pub(super) fn say_goodbye(&mut self, key: SocketKey, now: Instant) {
+        self.end_session(key, now);
+        let until = now + CLOSE_TIMEOUT;
+        if let Some(socket) = self.socket(key) {
+            socket.closing = Some(until);
+            self.wheel.insert(key, until);
+            self.mark_dirty(key);
+        }
     }
 
     /// The socket is gone, with all it held.
@@ -213,11 +180,30 @@ impl Shard {
             return;
         };
         let app = session.app().id.clone();
-        let channels: Vec<ChannelName> = session.channels().cloned().collect();
-        for channel in &channels {
-            self.leave(key, (&app, channel), now);
+        for (channel, user) in session.subscriptions() {
+            self.leave(key, (&app, channel), user, now);
         }
+        if let Some(channel) = session.user_channel() {
+            self.leave(key, (&app, channel), None, now);
+        }
+        self.unwatch(key, &app, session.watched());
         self.node.interest().disconnect(&app);
         self.node.report();
+    }
+
+    /// A client event goes up, or its sender hears that it does not.
+    fn send_client_event(&mut self, key: SocketKey, event: ClientEvent, now: Instant) {
+        let Some((app, id)) = self.session_of(key) else {
+            return;
+        };
+        let event = ClientEvent { app_id: app.to_string(), socket: Some(id.into()), ..event };
+        match self.node.say(Up::ClientEvent(event)) {
+            Ok(()) => drop(self.node.metrics.client_events.inc()),
+            Err(Full) => {
+                self.node.metrics.reports_dropped.inc();
+                let refusal = "Client event error: the server cannot take it at present; try again";
+                self.send(key, &frame::error(4_301, refusal), now);
+            }
+        }
     }
 }

@@ -215,5 +215,6 @@ proptest! {
     ) {
         let _ = event(tokens.concat().as_bytes());
         let _ = event(format!("{{\"data\":{}}}", tokens.concat()).as_bytes());
+        let _ = batch(format!("{{\"batch\":[{}]}}", tokens.concat()).as_bytes());
     }
 }

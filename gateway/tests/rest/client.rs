@@ -54,7 +54,7 @@ impl Client {
 
     /// The next response.
     pub(crate) async fn response(&mut self) -> Response {
-        let head = self.until(b"\r\n\r\n").await;
+        let head = self.head().await;
         let mut lines = head.lines();
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
         let headers = lines.filter_map(|line| line.split_once(": "));
@@ -66,6 +66,11 @@ impl Client {
         }
         response.body = String::from_utf8(self.received.drain(..length).collect()).unwrap();
         response
+    }
+
+    /// The next response's status line and headers.
+    pub(crate) async fn head(&mut self) -> String {
+        self.until(b"\r\n\r\n").await
     }
 
     async fn until(&mut self, end: &[u8]) -> String {

@@ -1,7 +1,8 @@
-//! A control plane reduced to its mouth: a real gRPC server that records publishes and says what a
-//! test tells it to.
+//! A control plane reduced to its mouth: a real gRPC server that records what it is asked and says
+//! what a test tells it to.
 
 use std::{
+    any::Any,
     collections::VecDeque,
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -10,8 +11,10 @@ use std::{
 use model::Rejection;
 use proto::{
     internal::{
-        AttachRequest, AttachResponse, HeartbeatRequest, HeartbeatResponse, PublishRequest,
-        PublishResponse,
+        AttachRequest, AttachResponse, GetChannelRequest, GetChannelResponse, HeartbeatRequest,
+        HeartbeatResponse, ListChannelUsersRequest, ListChannelUsersResponse, ListChannelsRequest,
+        ListChannelsResponse, PublishBatchRequest, PublishBatchResponse, PublishRequest,
+        PublishResponse, TerminateUserConnectionsRequest, TerminateUserConnectionsResponse,
         dispatch_service_server::{DispatchService, DispatchServiceServer},
     },
     status,
@@ -20,18 +23,25 @@ use tokio::net::TcpListener;
 use tokio_stream::{Empty, wrappers::TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
-/// What it does with the next publish.
-#[derive(Clone, Debug)]
+/// What it does with the next call.
+#[derive(Debug)]
 pub(crate) enum Says {
-    Response(PublishResponse),
+    /// The call's own type of response.
+    Answer(Box<dyn Any + Send>),
     Rejection(Rejection),
     Nothing,
+}
+
+impl Says {
+    pub(crate) fn answer(response: impl Any + Send) -> Self {
+        Self::Answer(Box::new(response))
+    }
 }
 
 /// Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ControlPlane {
-    published: Arc<Mutex<Vec<PublishRequest>>>,
+    asked: Arc<Mutex<Vec<Box<dyn Any + Send>>>>,
     says: Arc<Mutex<VecDeque<Says>>>,
 }
 
@@ -46,14 +56,36 @@ impl ControlPlane {
         address
     }
 
-    /// Adds an answer; without any, a publish is accepted.
+    /// Adds an answer; without any, a call is answered with the default.
     pub(crate) fn say(&self, says: Says) {
         self.says.lock().unwrap().push_back(says);
     }
 
+    /// The requests of that type since the last look, which must be all there were.
+    pub(crate) fn asked<Q: Any>(&self) -> Vec<Q> {
+        let asked = std::mem::take(&mut *self.asked.lock().unwrap());
+        asked.into_iter().map(|request| *request.downcast().expect("another call")).collect()
+    }
+
     /// What was published since the last look.
     pub(crate) fn published(&self) -> Vec<PublishRequest> {
-        std::mem::take(&mut *self.published.lock().unwrap())
+        self.asked()
+    }
+
+    async fn turn<Q: Any + Send, A: Any + Default>(
+        &self,
+        request: Request<Q>,
+    ) -> Result<Response<A>, Status> {
+        self.asked.lock().unwrap().push(Box::new(request.into_inner()));
+        let says = self.says.lock().unwrap().pop_front();
+        match says {
+            None => Ok(Response::new(A::default())),
+            Some(Says::Answer(answer)) => {
+                Ok(Response::new(*answer.downcast().expect("an answer to another call")))
+            }
+            Some(Says::Rejection(rejection)) => Err(status::from_rejection(&rejection)),
+            Some(Says::Nothing) => std::future::pending().await,
+        }
     }
 }
 
@@ -63,49 +95,42 @@ impl DispatchService for ControlPlane {
         &self,
         request: Request<PublishRequest>,
     ) -> Result<Response<PublishResponse>, Status> {
-        self.published.lock().unwrap().push(request.into_inner());
-        let says = self.says.lock().unwrap().pop_front();
-        match says {
-            None => Ok(Response::new(PublishResponse::default())),
-            Some(Says::Response(response)) => Ok(Response::new(response)),
-            Some(Says::Rejection(rejection)) => Err(status::from_rejection(&rejection)),
-            Some(Says::Nothing) => std::future::pending().await,
-        }
+        self.turn(request).await
     }
 
     async fn publish_batch(
         &self,
-        _: Request<proto::internal::PublishBatchRequest>,
-    ) -> Result<Response<proto::internal::PublishBatchResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
+        request: Request<PublishBatchRequest>,
+    ) -> Result<Response<PublishBatchResponse>, Status> {
+        self.turn(request).await
     }
 
     async fn list_channels(
         &self,
-        _: Request<proto::internal::ListChannelsRequest>,
-    ) -> Result<Response<proto::internal::ListChannelsResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
+        request: Request<ListChannelsRequest>,
+    ) -> Result<Response<ListChannelsResponse>, Status> {
+        self.turn(request).await
     }
 
     async fn get_channel(
         &self,
-        _: Request<proto::internal::GetChannelRequest>,
-    ) -> Result<Response<proto::internal::GetChannelResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
+        request: Request<GetChannelRequest>,
+    ) -> Result<Response<GetChannelResponse>, Status> {
+        self.turn(request).await
     }
 
     async fn list_channel_users(
         &self,
-        _: Request<proto::internal::ListChannelUsersRequest>,
-    ) -> Result<Response<proto::internal::ListChannelUsersResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
+        request: Request<ListChannelUsersRequest>,
+    ) -> Result<Response<ListChannelUsersResponse>, Status> {
+        self.turn(request).await
     }
 
     async fn terminate_user_connections(
         &self,
-        _: Request<proto::internal::TerminateUserConnectionsRequest>,
-    ) -> Result<Response<proto::internal::TerminateUserConnectionsResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
+        request: Request<TerminateUserConnectionsRequest>,
+    ) -> Result<Response<TerminateUserConnectionsResponse>, Status> {
+        self.turn(request).await
     }
 
     type AttachStream = Empty<Result<AttachResponse, Status>>;

@@ -83,7 +83,7 @@ async fn info_is_answered_by_channel() {
     let channels = vec![info("z", Some(3), None), info("presence-a", Some(5), Some(2))];
     fixture
         .control_plane
-        .say(Says::Response(PublishResponse { channels, ..PublishResponse::default() }));
+        .say(Says::answer(PublishResponse { channels, ..PublishResponse::default() }));
     let body = BODY.replace("\"name\"", r#""info":"subscription_count,user_count","name""#);
     let response = fixture.publish(&body).await;
     assert_eq!(
@@ -97,7 +97,7 @@ async fn info_is_answered_by_channel() {
     let channels = vec![info("b", None, None)];
     fixture
         .control_plane
-        .say(Says::Response(PublishResponse { channels, ..PublishResponse::default() }));
+        .say(Says::answer(PublishResponse { channels, ..PublishResponse::default() }));
     let response = fixture.publish(&BODY.replace("\"name\"", r#""info":"","name""#)).await;
     assert_eq!(response.body, r#"{"channels":{"b":{}}}"#);
 }
@@ -137,6 +137,7 @@ async fn refusals_of_the_control_plane_become_statuses() {
     check(Reason::MissingChannel, 400, "missing_channel_info").await;
     check(Reason::LimitExceeded, 400, "limit_exceeded").await;
     check(Reason::PayloadTooLarge, 413, "payload_too_large").await;
+    check(Reason::Conflict, 409, "conflict").await;
     check(Reason::Forbidden, 403, "forbidden").await;
     check(Reason::AppNotFound, 404, "app_not_found").await;
     check(Reason::RateLimited, 429, "rate_limited").await;
@@ -148,7 +149,7 @@ async fn the_headers_describe_the_tightest_limiter() {
     let fixture = start().await;
     let rate_limit = Some(RateLimit { limit: 10, remaining: 4, reset_ms: 350 });
     let response = PublishResponse { rate_limit, ..PublishResponse::default() };
-    fixture.control_plane.say(Says::Response(response));
+    fixture.control_plane.say(Says::answer(response));
     let response = fixture.publish(BODY).await;
     assert_eq!((response.status, response.rate()), (200, Some([10, 4, 1])));
     let quota = Some(Quota { limit: 10, remaining: 0, reset_ms: 2_001 });
@@ -173,7 +174,7 @@ async fn a_publish_is_tried_again_under_its_name() {
     let published = fixture.control_plane.published();
     assert_eq!(published.len(), 3);
     assert!(published.iter().all(|one| *one == published[0] && one.message_id.len() == 16));
-    assert!(fixture.metrics().await.contains("carillon_gateway_publish_retries_total 2"));
+    assert!(fixture.metrics().await.contains("carillon_gateway_retries_total 2"));
     let mut ids = HashSet::from([published[0].message_id.clone()]);
     for _ in 0..10 {
         assert_eq!(fixture.publish(BODY).await.status, 200);

@@ -97,10 +97,21 @@ impl Fixture {
         self.client().await.request(method, target, headers, body).await
     }
 
+    /// A signed GET of something of app-1's; `more` are further parameters, each with `&` in front.
+    pub(crate) async fn get(&self, path: &str, more: &str) -> Response {
+        let target = sign("GET", &format!("/apps/app-1{path}"), more, b"");
+        self.request("GET", &target, &[], b"").await
+    }
+
+    /// A signed POST to something of app-1's.
+    pub(crate) async fn post(&self, path: &str, headers: &[&str], body: &str) -> Response {
+        let target = sign("POST", &format!("/apps/app-1{path}"), "", body.as_bytes());
+        self.request("POST", &target, headers, body.as_bytes()).await
+    }
+
     /// Publishes a body for app-1, signed.
     pub(crate) async fn publish(&self, body: &str) -> Response {
-        let target = sign("POST", "/apps/app-1/events", "", body.as_bytes());
-        self.client().await.request("POST", &target, &[], body.as_bytes()).await
+        self.post("/events", &[], body).await
     }
 
     /// The metrics as text.

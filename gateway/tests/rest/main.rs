@@ -6,8 +6,11 @@ mod client;
 mod control_plane;
 mod fixture;
 
+mod batch;
+mod channels;
 mod events;
 mod limits;
 mod processes;
 mod routes;
 mod signing;
+mod terminate;

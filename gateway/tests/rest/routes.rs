@@ -28,6 +28,21 @@ async fn what_is_not_there_is_said_in_json() {
     wrong.refused(405, "method_not_allowed", None);
     assert_eq!(wrong.header("allow"), Some("POST"));
     assert!(wrong.rate().is_some());
+    for (path, allowed) in [
+        ("/batch_events", "POST"),
+        ("/channels", "GET,HEAD"),
+        ("/channels/room", "GET,HEAD"),
+        ("/channels/presence-room/users", "GET,HEAD"),
+        ("/users/user-42/terminate_connections", "POST"),
+    ] {
+        let wrong = fixture.request("PUT", &format!("/apps/app-1{path}"), &[], b"").await;
+        wrong.refused(405, "method_not_allowed", None);
+        assert_eq!(wrong.header("allow"), Some(allowed), "{path}");
+        assert!(wrong.rate().is_some());
+    }
+    for path in ["/channels/", "/users", "/users/u", "/channels/a/b"] {
+        get(&fixture, &format!("/apps/app-1{path}")).await.refused(404, "not_found", None);
+    }
     let wrong = fixture.request("DELETE", "/up", &[], b"").await;
     wrong.refused(405, "method_not_allowed", None);
     assert_eq!(wrong.header("allow"), Some("GET,HEAD"));
@@ -94,6 +109,18 @@ async fn browsers_may_ask_from_anywhere() {
         response.header("access-control-expose-headers"),
         Some("X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After")
     );
+}
+
+#[tokio::test]
+async fn a_head_is_a_get_without_its_body() {
+    let fixture = start().await;
+    let mut client = fixture.client().await;
+    let head = sign("HEAD", "/apps/app-1/channels", "", b"");
+    client.send(format!("HEAD {head} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("content-length: 15\r\n"), "{head}");
+    let unsigned = client.request("GET", "/apps/app-1/channels", &[], b"").await;
+    unsigned.refused(401, "auth_failed", None);
 }
 
 #[tokio::test]

@@ -16,15 +16,15 @@ struct Vector {
     signature: String,
 }
 
-/// The vectors of `/events`.
-fn vectors() -> Vec<Vector> {
+/// The vectors of `/events`, or all the others.
+fn vectors(events: bool) -> Vec<Vector> {
     let lines = include_str!("../../src/signed/vectors.jsonl").lines();
     let vectors = lines.map(|line| serde_json::from_str::<Vector>(line).unwrap());
-    vectors.filter(|vector| vector.path.ends_with("/events")).collect()
+    vectors.filter(|vector| vector.path.ends_with("/events") == events).collect()
 }
 
 fn v2() -> Vector {
-    vectors().into_iter().find(|vector| vector.id == "V2").unwrap()
+    vectors(true).into_iter().find(|vector| vector.id == "V2").unwrap()
 }
 
 async fn send(fixture: &Fixture, vector: &Vector, query: &str, headers: &[&str]) -> Response {
@@ -36,7 +36,7 @@ async fn send(fixture: &Fixture, vector: &Vector, query: &str, headers: &[&str])
 #[tokio::test]
 async fn vectors_publish() {
     let mut ids = Vec::new();
-    for vector in vectors() {
+    for vector in vectors(true) {
         let clock = match &*vector.id {
             "V1" => || 1_353_088_179,
             "V12" => || 1_234_567_890,
@@ -50,6 +50,47 @@ async fn vectors_publish() {
         ids.push(vector.id);
     }
     assert_eq!(ids, ["V1", "V2", "V2b", "V12", "V13", "V14"]);
+}
+
+#[tokio::test]
+async fn vectors_ask() {
+    let options = Options { path_prefix: Some("/ws".into()), ..Options::default() };
+    let fixture = start_with(options, || NOW).await;
+    let mut answers = Vec::new();
+    for vector in vectors(false) {
+        let query = format!("{}&auth_signature={}", vector.query, vector.signature);
+        let answer = send(&fixture, &vector, &query, &[]).await;
+        if vector.id == "V11" {
+            answer.refused(400, "invalid_input", Some("info"));
+        } else {
+            assert_eq!(answer.status, 200, "{} {answer:?}", vector.id);
+        }
+        answers.push((vector.id, answer.body));
+    }
+    let answers: Vec<_> = answers.iter().map(|(id, body)| (&**id, &**body)).collect();
+    let (list, unoccupied) = (r#"{"channels":{}}"#, r#"{"occupied":false}"#);
+    let (users, ok) = (r#"{"users":[]}"#, r#"{"ok":true}"#);
+    let (_, v11) = answers.iter().find(|(id, _)| *id == "V11").unwrap();
+    let expected = [
+        ("V3", list),
+        ("V3b", list),
+        ("V3c", list),
+        ("V4", list),
+        ("V5a", ok),
+        ("V5b", ok),
+        ("V5c", ok),
+        ("V6", r#"{"batch":[]}"#),
+        ("V7", users),
+        ("V7b", users),
+        ("V8a", unoccupied),
+        ("V8b", unoccupied),
+        ("V9a", list),
+        ("V9b", list),
+        ("V10", list),
+        ("V11", v11),
+        ("V15", unoccupied),
+    ];
+    assert_eq!(answers, expected);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{Limits, Webhook, constant_time_eq};
+use crate::{ChannelDelta, Limits, Webhook, constant_time_eq};
 
 /// The app in the path of REST calls. At most 128 bytes of `A-Z a-z 0-9 _ - .`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -228,6 +228,8 @@ pub struct App {
     pub allowed_origins: Vec<OriginPattern>,
     /// What the app's backend is told over HTTP.
     pub webhooks: Vec<Webhook>,
+    /// Delta compression by pattern of channel names; see [`ChannelDelta::find`].
+    pub channel_deltas: Vec<ChannelDelta>,
     /// For how long a publish with the same idempotency key is delivered once; `None`: keys are ignored.
     pub idempotency: Option<Duration>,
     /// Revision of this app's record in the store; grows with each change.
@@ -255,6 +257,7 @@ impl App {
             },
             allowed_origins: Vec::new(),
             webhooks: Vec::new(),
+            channel_deltas: Vec::new(),
             idempotency: Some(Self::IDEMPOTENCY),
             revision: 0,
         }

@@ -21,6 +21,29 @@ pub enum ChannelKind {
 }
 
 impl ChannelKind {
+    /// What the prefix of a name says.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        if name.starts_with(USER_PREFIX) {
+            Self::User
+        } else if name.starts_with("private-encrypted-") {
+            Self::Encrypted
+        } else if name.starts_with("private-") {
+            Self::Private
+        } else if name.starts_with("presence-") {
+            Self::Presence
+        } else {
+            Self::Public
+        }
+    }
+
+    /// Whether a name has one of the four cache prefixes.
+    #[must_use]
+    pub fn is_cache(name: &str) -> bool {
+        let cached = ["cache-", "private-cache-", "private-encrypted-cache-", "presence-cache-"];
+        cached.iter().any(|prefix| name.starts_with(prefix))
+    }
+
     /// Whether a subscription needs a signature.
     #[must_use]
     pub fn needs_auth(self) -> bool {
@@ -104,25 +127,13 @@ impl ChannelName {
     /// What its prefix says.
     #[must_use]
     pub fn kind(&self) -> ChannelKind {
-        let name = &*self.0;
-        if name.starts_with(USER_PREFIX) {
-            ChannelKind::User
-        } else if name.starts_with("private-encrypted-") {
-            ChannelKind::Encrypted
-        } else if name.starts_with("private-") {
-            ChannelKind::Private
-        } else if name.starts_with("presence-") {
-            ChannelKind::Presence
-        } else {
-            ChannelKind::Public
-        }
+        ChannelKind::of(&self.0)
     }
 
     /// Whether the last event is kept for new subscribers: one of the four cache prefixes.
     #[must_use]
     pub fn is_cache(&self) -> bool {
-        let cached = ["cache-", "private-cache-", "private-encrypted-cache-", "presence-cache-"];
-        cached.iter().any(|prefix| self.0.starts_with(prefix))
+        ChannelKind::is_cache(&self.0)
     }
 
     /// The user of a `#server-to-user-` channel.

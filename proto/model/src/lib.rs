@@ -5,6 +5,7 @@
 
 mod app;
 mod apps;
+mod delta;
 mod limits;
 mod webhook;
 
@@ -22,6 +23,7 @@ mod signature;
 pub use app::{App, AppId, AppKey, AppSecret, Features, InvalidAppId, OriginPattern, Secrets};
 pub use apps::{Apps, AppsConflict};
 pub use channel::{ChannelKind, ChannelName, InvalidChannelName};
+pub use delta::{ChannelDelta, ChannelPattern, DeltaAlgorithm, InvalidChannelPattern};
 pub use event::{Draft, Event, EventName, InfoWanted, MessageId, MessageIds, Publish, Tags};
 pub use limits::Limits;
 pub use node::{BootId, NodeId, OwnerId};

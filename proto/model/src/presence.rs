@@ -174,6 +174,12 @@ impl<H: PartialEq> Roster<H> {
         self.users.iter().map(|(user, held)| (user, &held.info))
     }
 
+    /// What the user says of itself.
+    #[must_use]
+    pub fn info(&self, user: &str) -> Option<&UserInfo> {
+        self.users.get(user).map(|held| &held.info)
+    }
+
     /// Whether the user is there.
     #[must_use]
     pub fn contains(&self, user: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Which happenings an app's backend is told, where and how.
+//! What an app's backend is told over HTTP, where and how.
 
 use std::time::Duration;
 
@@ -47,6 +47,9 @@ pub struct WebhookFilter {
     pub suffix: String,
     /// A regular expression that matches somewhere in it.
     pub pattern: Option<String>,
+    /// What stands before its first colon, without `private-`, `presence-` and `cache-`: one of
+    /// these. Empty: anything.
+    pub namespaces: Vec<String>,
 }
 
 /// How often a failed call is tried again.
@@ -60,6 +63,28 @@ pub struct WebhookRetry {
     pub backoff_min: Duration,
     /// Between calls at most.
     pub backoff_max: Duration,
+}
+
+impl Webhook {
+    /// For one call, unless the webhook says otherwise.
+    pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Whether this kind is told at all.
+    #[must_use]
+    pub fn tells(&self, kind: WebhookKind) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
+}
+
+impl Default for WebhookRetry {
+    fn default() -> Self {
+        Self {
+            attempts_max: None,
+            elapsed_max: Duration::from_secs(300),
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(60),
+        }
+    }
 }
 
 impl WebhookKind {
@@ -86,5 +111,37 @@ impl WebhookKind {
             Self::CacheMiss => "cache_miss",
             Self::SubscriptionCount => "subscription_count",
         }
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// What undoes it: a channel that is occupied again was not vacated. Itself, where nothing does.
+    #[must_use]
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::ChannelOccupied => Self::ChannelVacated,
+            Self::ChannelVacated => Self::ChannelOccupied,
+            Self::MemberAdded => Self::MemberRemoved,
+            Self::MemberRemoved => Self::MemberAdded,
+            Self::ClientEvent | Self::CacheMiss | Self::SubscriptionCount => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for kind in WebhookKind::ALL {
+            assert_eq!(WebhookKind::parse(kind.name()), Some(kind));
+            assert_eq!(kind.opposite().opposite(), kind);
+        }
+        assert_eq!(WebhookKind::parse("member_updated"), None);
     }
 }

@@ -339,6 +339,10 @@ pub struct DispatchedEvent {
     /// Where present, this is no event but news of the channel; name, data and tags are empty.
     #[prost(message, optional, tag = "15")]
     pub notice: ::core::option::Option<Notice>,
+    /// For how long the event is what later subscribers of its cache channel see, in milliseconds;
+    /// 0: it is not kept (no cache channel, or a client event).
+    #[prost(uint32, tag = "16")]
+    pub cache_ttl_ms: u32,
 }
 /// News of a channel.
 #[derive(Clone, PartialEq, ::prost::Message)]

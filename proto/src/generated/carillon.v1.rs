@@ -1367,11 +1367,23 @@ pub struct AppFeatures {
     pub annotations: ::core::option::Option<bool>,
 }
 /// One HTTP target for what happens in the app.
+///
+/// It gets a POST with {"time_ms": …, "events": \[{"name": …, "channel": …, …}, …\]}, the events in their
+/// order, those of up to 50 ms together and at most 100, filtered for this target. X-Pusher-Key is the
+/// app's key; X-Pusher-Signature is the HMAC-SHA256 of the body with the app's current secret, in hex.
+/// X-Carillon-Webhook-Id names the call. A call is repeated, with the same body and id, until a status of
+/// 2xx comes: a receiver that remembers ids takes each event once, and (id, place in events) names an
+/// event for ever. Each target has one call at a time, so that order is kept.
+///
+/// Tried again: no answer in time, 408, 409, 425, 429 and 5xx. Given up at once: any other status
+/// (redirects are not followed) and addresses that are not public, unless the server allows them.
+/// Up to 10,000 events of an app wait; beyond that the oldest of its slowest target are dropped.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AppWebhook {
-    /// Where to POST: http or https. One of url and lambda_function.
+    /// Where to POST: http or https, without user name, at most 2,048 bytes. One of url and
+    /// lambda_function.
     #[prost(string, tag = "1")]
     pub url: ::prost::alloc::string::String,
     /// A cloud function instead of a URL. Stored, not called.
@@ -1387,7 +1399,7 @@ pub struct AppWebhook {
     /// Which channels; all conditions given must hold.
     #[prost(message, optional, tag = "5")]
     pub filter: ::core::option::Option<WebhookFilter>,
-    /// Added to each call; the protocol's own headers win.
+    /// Added to each call; the protocol's own headers win. At most 32 of 4,096 bytes.
     #[prost(btree_map = "string, string", tag = "6")]
     pub headers: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
@@ -1396,11 +1408,11 @@ pub struct AppWebhook {
     /// Absent: on, until 300,000 ms have passed.
     #[prost(message, optional, tag = "7")]
     pub retry: ::core::option::Option<WebhookRetry>,
-    /// Milliseconds for one call. Default: 10,000.
+    /// Milliseconds for one call. Default: 10,000. At most 60,000.
     #[prost(uint32, optional, tag = "8")]
     pub request_timeout_ms: ::core::option::Option<u32>,
 }
-/// Conditions on the channel of a webhook event.
+/// Conditions on the channel of a webhook event. Texts have at most 1,024 bytes.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1412,6 +1424,8 @@ pub struct WebhookFilter {
     /// A regular expression; one that does not compile is refused.
     #[prost(string, tag = "3")]
     pub channel_pattern: ::prost::alloc::string::String,
+    /// What stands before the first colon, without "private-", "encrypted-", "presence-" and "cache-".
+    /// At most 100.
     #[prost(string, repeated, tag = "4")]
     pub channel_namespaces: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
@@ -1426,13 +1440,15 @@ pub struct WebhookRetry {
     /// Default and 0: unlimited.
     #[prost(uint32, tag = "2")]
     pub attempts_max: u32,
-    /// Milliseconds from the first try. Default: 300,000.
+    /// Milliseconds from the first try. Default and at most: 300,000, which counts from the oldest event
+    /// too (receivers refuse what is older).
     #[prost(uint32, optional, tag = "3")]
     pub elapsed_ms_max: ::core::option::Option<u32>,
-    /// Milliseconds before the second try. Default: 1,000.
+    /// Milliseconds before the second try, doubled with each further one; of that between the half and
+    /// the whole, at random. Default: 1,000. At most 300,000.
     #[prost(uint32, optional, tag = "4")]
     pub initial_backoff_ms: ::core::option::Option<u32>,
-    /// Milliseconds between tries at most. Default: 60,000.
+    /// Milliseconds between tries at most. Default: 60,000. At most 300,000.
     #[prost(uint32, optional, tag = "5")]
     pub backoff_ms_max: ::core::option::Option<u32>,
 }

@@ -79,6 +79,50 @@ pub fn event_into(out: &mut Vec<u8>, name: &str, channel: &str, data: &str, tags
     frame.finish();
 }
 
+/// Appends a client's event. `data` is JSON and stays as it is, whitespace and all; `user_id` is whom
+/// the sender is in a presence channel.
+pub fn client_event_into(
+    out: &mut Vec<u8>,
+    name: &str,
+    channel: &str,
+    data: Option<&str>,
+    user_id: Option<&str>,
+) {
+    const PUNCTUATION: usize = r#"{"event":"","channel":"","data":,"user_id":""}"#.len();
+    let optional = data.map_or(0, str::len) + user_id.map_or(0, escaped_max);
+    let texts = escaped_max(name) + escaped_max(channel) + optional;
+    let mut frame = Writer::new(out, PUNCTUATION + texts);
+    frame.plain(r#"{"event":""#);
+    frame.escaped(name);
+    frame.plain(r#"","channel":""#);
+    frame.escaped(channel);
+    frame.plain("\"");
+    if let Some(data) = data {
+        frame.plain(r#","data":"#);
+        frame.plain(data);
+    }
+    if let Some(user_id) = user_id {
+        frame.plain(r#","user_id":""#);
+        frame.escaped(user_id);
+        frame.plain("\"");
+    }
+    frame.plain("}");
+    frame.finish();
+}
+
+/// How many connections are in a channel.
+#[must_use]
+pub fn subscription_count(channel: &str, count: u32) -> String {
+    let data = format!(r#"{{"subscription_count":{count}}}"#);
+    event("pusher_internal:subscription_count", channel, &data, None)
+}
+
+/// A cache channel has no event to show to a new subscriber.
+#[must_use]
+pub fn cache_miss(channel: &str) -> String {
+    event("pusher:cache_miss", channel, "{}", None)
+}
+
 fn tags_max(tags: &Tags) -> usize {
     let pair = |(key, value): (&String, &String)| {
         r#""":"","#.len() + escaped_max(key) + escaped_max(value)
@@ -99,7 +143,7 @@ fn write_tags(frame: &mut Writer<'_>, tags: &Tags) {
 }
 
 /// `text` as the inside of a JSON string.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = Vec::new();
     let mut writer = Writer::new(&mut out, escaped_max(text));
     writer.escaped(text);
@@ -159,5 +203,39 @@ mod tests {
         event_into(&mut out, "e", "c", "\u{1}\n\"", None);
         assert_eq!(out[..2], [0x81, 3]);
         assert_eq!(out[2..], *br#"{"event":"e","channel":"c","data":"\u0001\n\""}"#);
+    }
+
+    #[track_caller]
+    fn check_client_event(data: Option<&str>, user_id: Option<&str>, expected: &str) {
+        let mut out = Vec::new();
+        client_event_into(&mut out, "client-typing", "presence-room", data, user_id);
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn client_events() {
+        check_client_event(
+            Some(r#"{"on": true}"#),
+            Some("u\"1"),
+            r#"{"event":"client-typing","channel":"presence-room","data":{"on": true},"user_id":"u\"1"}"#,
+        );
+        check_client_event(
+            Some(r#""te\u0078t""#),
+            None,
+            r#"{"event":"client-typing","channel":"presence-room","data":"te\u0078t"}"#,
+        );
+        check_client_event(None, None, r#"{"event":"client-typing","channel":"presence-room"}"#);
+    }
+
+    #[test]
+    fn news_of_a_channel() {
+        assert_eq!(
+            subscription_count("market", 3),
+            r#"{"event":"pusher_internal:subscription_count","channel":"market","data":"{\"subscription_count\":3}"}"#
+        );
+        assert_eq!(
+            cache_miss("cache-x"),
+            r#"{"event":"pusher:cache_miss","channel":"cache-x","data":"{}"}"#
+        );
     }
 }

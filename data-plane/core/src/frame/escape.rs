@@ -7,14 +7,14 @@ const STEP: usize = 8;
 const COUNTED: usize = 128;
 
 /// Appends to a buffer whose room is taken once, at the start.
-pub(super) struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     out: &'a mut Vec<u8>,
     at: usize,
 }
 
 impl<'a> Writer<'a> {
     /// `bytes_max` is what will be written at most, see [`escaped_max`].
-    pub(super) fn new(out: &'a mut Vec<u8>, bytes_max: usize) -> Self {
+    pub(crate) fn new(out: &'a mut Vec<u8>, bytes_max: usize) -> Self {
         let at = out.len();
         // The last step may store more than it keeps.
         out.resize(at + bytes_max + STEP, 0);
@@ -22,13 +22,13 @@ impl<'a> Writer<'a> {
     }
 
     /// Text that is JSON already.
-    pub(super) fn plain(&mut self, text: &str) {
+    pub(crate) fn plain(&mut self, text: &str) {
         self.out[self.at..self.at + text.len()].copy_from_slice(text.as_bytes());
         self.at += text.len();
     }
 
     /// Text as the inside of a JSON string.
-    pub(super) fn escaped(&mut self, text: &str) {
+    pub(crate) fn escaped(&mut self, text: &str) {
         let mut rest = text.as_bytes();
         while let Some(step) = rest.first_chunk() {
             let clean = clean_bytes(*step);
@@ -49,7 +49,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Gives back the room that was not needed.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         self.out.truncate(self.at);
     }
 
@@ -79,7 +79,7 @@ impl<'a> Writer<'a> {
 }
 
 /// At most how many bytes `text` takes inside a JSON string; exact where no byte is below a blank.
-pub(super) fn escaped_max(text: &str) -> usize {
+pub(crate) fn escaped_max(text: &str) -> usize {
     // Counted in single bytes, so that the compiler can count sixteen at a time.
     let count = |block: &[u8], hit: fn(&u8) -> bool| {
         usize::from(block.iter().map(|byte| u8::from(hit(byte))).sum::<u8>())

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 /// The named members of the object `text`, unparsed. Of several with one name the last counts;
 /// all others are checked for syntax and skipped, whatever their depth.
-pub(super) fn members<'a, const N: usize>(
+pub(crate) fn members<'a, const N: usize>(
     text: &'a str,
     names: [&str; N],
 ) -> serde_json::Result<[Option<&'a RawValue>; N]> {
@@ -18,7 +18,7 @@ pub(super) fn members<'a, const N: usize>(
 }
 
 /// The text of a JSON string; `None` for any other value.
-pub(super) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
         return serde_json::from_str(value.get()).ok().map(Cow::Owned);

@@ -68,8 +68,6 @@ pub enum BadFrame {
     Data,
     /// `data.channel` is missing or no string.
     Channel,
-    /// A binary message that is not UTF-8.
-    NotUtf8,
 }
 
 /// Reads one message. Unknown members are ignored; of members with the same name the last counts.
@@ -145,7 +143,6 @@ impl fmt::Display for BadFrame {
             Self::NotAnObject => f.write_str("a message must be a JSON object"),
             Self::Event => f.write_str("'event' must be a string"),
             Self::Data => f.write_str("'data' must be an object, or a string that holds one"),
-            Self::NotUtf8 => f.write_str("a binary message must hold UTF-8 text"),
             Self::Channel => f.write_str("'channel' in 'data' must be a string"),
         }
     }

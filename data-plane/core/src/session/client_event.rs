@@ -25,11 +25,12 @@ impl Session {
     ) -> Effect {
         match self.admit_client_event(name, channel, data, now) {
             Ok(channel) => Effect::ClientEvent {
+                user: self.membership(channel.as_str()).cloned(),
                 channel,
                 name: name.to_owned(),
                 data: data.map(|data| data.get().to_owned()),
             },
-            Err(Refusal::TooMany) if self.app.limits.client_events_terminate => {
+            Err(Refusal::TooMany { .. }) if self.app.limits.client_events_terminate => {
                 Effect::Close(CloseCode::ClientEventLimit)
             }
             Err(refusal) => Effect::Send(frame::error(refusal.number(), &refusal.to_string())),
@@ -68,7 +69,8 @@ impl Session {
         if let Some(limit) = limits.client_events_per_second {
             let length = Duration::from_secs(limits.client_events_window_seconds.max(1).into());
             if !self.client_events.admit(limit, length, now) {
-                return Err(Refusal::TooMany);
+                let seconds = length.as_secs();
+                return Err(Refusal::TooMany { limit, seconds });
             }
         }
         Ok(self.channels[place].clone())
@@ -106,7 +108,7 @@ enum Refusal {
     NotSubscribed,
     LongName { chars: usize, limit: u32 },
     LargeData { bytes: usize, limit: u32 },
-    TooMany,
+    TooMany { limit: u32, seconds: u64 },
 }
 
 impl Refusal {
@@ -119,7 +121,7 @@ impl Refusal {
             | Self::KindOfChannel
             | Self::NotSubscribed
             | Self::LargeData { .. }
-            | Self::TooMany => CloseCode::ClientEventLimit.number(),
+            | Self::TooMany { .. } => CloseCode::ClientEventLimit.number(),
         }
     }
 }
@@ -146,7 +148,11 @@ impl fmt::Display for Refusal {
                 f,
                 "Client event error: Event payload size ({bytes} bytes) exceeds limit ({limit} bytes)"
             ),
-            Self::TooMany => f.write_str(CloseCode::ClientEventLimit.text()),
+            Self::TooMany { limit, seconds } => write!(
+                f,
+                "{}: at most {limit} events in {seconds} s",
+                CloseCode::ClientEventLimit.text()
+            ),
         }
     }
 }

@@ -1,13 +1,13 @@
-//! Which channels a client may enter.
+//! Which channels a client may enter. Source: spec/websocket.md 2.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Instant};
 
-use model::{ChannelKind, ChannelName, InvalidChannelName};
+use model::{ChannelKind, ChannelName, InvalidChannelName, InvalidUserId, UserId};
 
-use super::{Effect, Session};
+use super::{Effect, Member, Session, authorization::Authorization};
 use crate::{
     channel_auth::{self, Denied},
-    frame,
+    frame::{self, BadIdentity},
 };
 
 /// What a client shows to prove that it may subscribe.
@@ -18,20 +18,35 @@ pub(super) struct Signed<'a> {
 
 impl Session {
     /// Subscribing again is allowed and acknowledged again, but proven again too.
-    pub(super) fn subscribe(&mut self, channel: &str, signed: &Signed<'_>) -> Effect {
+    pub(super) fn subscribe(
+        &mut self,
+        channel: &str,
+        signed: &Signed<'_>,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
         match self.admit(channel, signed) {
-            Ok(name) => Effect::Subscribe(name),
-            Err(refusal) => {
-                let message = refusal.to_string();
-                let status = refusal.status();
-                Effect::Send(frame::subscription_error(channel, refusal.kind(), &message, status))
+            Err(refusal) => effects.push(refusal.told(channel)),
+            Ok((channel, _)) if channel.kind() == ChannelKind::User => {
+                self.subscribe_to_user(now, effects);
             }
+            Ok((channel, member)) => self.enter(channel, member, effects),
         }
     }
 
     pub(super) fn unsubscribe(&mut self, channel: &str, effects: &mut Vec<Effect>) {
         if let Ok(place) = self.place(channel) {
-            effects.push(Effect::Unsubscribe(self.channels.remove(place)));
+            let user = self.end_membership(channel);
+            effects.push(Effect::Unsubscribe { channel: self.channels.remove(place), user });
+        }
+    }
+
+    /// The presence channel has as many members as it may: the client is not in it.
+    pub fn handle_full(&mut self, channel: &ChannelName, limit: u32, effects: &mut Vec<Effect>) {
+        if let Ok(place) = self.place(channel.as_str()) {
+            self.channels.remove(place);
+            self.end_membership(channel.as_str());
+            effects.push(Refusal::Full { limit }.told(channel.as_str()));
         }
     }
 
@@ -40,32 +55,67 @@ impl Session {
         self.channels.binary_search_by(|name| name.as_str().cmp(channel))
     }
 
-    fn admit(&mut self, channel: &str, signed: &Signed<'_>) -> Result<ChannelName, Refusal> {
+    fn enter(&mut self, channel: ChannelName, member: Option<Member>, effects: &mut Vec<Effect>) {
+        if channel.kind().needs_auth() {
+            self.authorization = Authorization::Given;
+        }
+        let channel = match self.place(channel.as_str()) {
+            Ok(place) => self.channels[place].clone(),
+            Err(place) => {
+                self.channels.insert(place, channel.clone());
+                channel
+            }
+        };
+        if let Some(member) = &member
+            && let Some(before) = self.begin_membership(&channel, &member.user)
+        {
+            let channel = channel.clone();
+            effects.push(Effect::Unsubscribe { channel, user: Some(before) });
+        }
+        effects.push(Effect::Subscribe { channel, member: member.map(Box::new) });
+    }
+
+    fn admit(
+        &self,
+        channel: &str,
+        signed: &Signed<'_>,
+    ) -> Result<(ChannelName, Option<Member>), Refusal> {
         let limits = &self.app.limits;
         let name = ChannelName::parse(channel, limits.channel_name_bytes_max)
             .map_err(Refusal::InvalidName)?;
         let kind = name.kind();
-        if matches!(kind, ChannelKind::Presence | ChannelKind::User) {
-            return Err(Refusal::NotServed(kind));
+        if kind == ChannelKind::User {
+            let own = self.user().is_some_and(|user| name.user() == Some(user.as_str()));
+            return if own { Ok((name, None)) } else { Err(Refusal::OtherUser) };
         }
-        let place = self.place(channel);
         let limit = limits.channels_per_connection_max;
-        if place.is_err() && self.channels.len() >= limit as usize {
+        if self.place(channel).is_err() && self.channels.len() >= limit as usize {
             return Err(Refusal::TooManyChannels { limit });
         }
+        let channel_data = signed.channel_data.as_deref().filter(|data| !data.is_empty());
         if kind.needs_auth() {
-            let message =
-                channel_auth::subscription(self.id, channel, signed.channel_data.as_deref());
+            let message = channel_auth::subscription(self.id, channel, channel_data);
             channel_auth::verify(&self.app, signed.auth.as_deref(), &message)
                 .map_err(Refusal::Denied)?;
         }
-        match place {
-            Ok(place) => Ok(self.channels[place].clone()),
-            Err(place) => {
-                self.channels.insert(place, name.clone());
-                Ok(name)
-            }
+        let presence = kind == ChannelKind::Presence;
+        let member = presence.then(|| self.admit_member(channel_data)).transpose()?;
+        Ok((name, member))
+    }
+
+    /// Without `channel_data`, a client is in a presence channel whom it is signed in as.
+    fn admit_member(&self, channel_data: Option<&str>) -> Result<Member, Refusal> {
+        let Some(channel_data) = channel_data else {
+            let user = self.signed_in().ok_or(Refusal::Nobody)?;
+            return Ok(user.member.clone());
+        };
+        let data = frame::channel_data(channel_data).map_err(Refusal::BadChannelData)?;
+        let user = UserId::parse(&data.user_id).map_err(Refusal::InvalidUser)?;
+        let (bytes, limit) = (data.user_info.len(), self.app.limits.presence_member_bytes_max);
+        if bytes > limit as usize {
+            return Err(Refusal::LargeMember { bytes, limit });
         }
+        Ok(Member { user, info: data.user_info.into() })
     }
 }
 
@@ -73,35 +123,33 @@ impl Session {
 #[derive(Debug)]
 enum Refusal {
     InvalidName(InvalidChannelName),
-    NotServed(ChannelKind),
     TooManyChannels { limit: u32 },
     Denied(Denied),
+    OtherUser,
+    Nobody,
+    BadChannelData(BadIdentity),
+    InvalidUser(InvalidUserId),
+    LargeMember { bytes: usize, limit: u32 },
+    Full { limit: u32 },
 }
 
 impl Refusal {
-    /// The `type` in the frame. The names are Soketi's where it has one.
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::InvalidName(InvalidChannelName::TooLong { .. })
-            | Self::TooManyChannels { .. } => "LimitReached",
-            Self::InvalidName(InvalidChannelName::Empty | InvalidChannelName::Character { .. }) => {
-                "InvalidChannel"
-            }
-            Self::NotServed(_) => "Unsupported",
-            Self::Denied(_) => "AuthError",
-        }
+    fn told(&self, channel: &str) -> Effect {
+        let (kind, status) = self.kind();
+        Effect::Send(frame::subscription_error(channel, kind, &self.to_string(), status))
     }
 
-    /// The `status` in the frame.
-    fn status(&self) -> u16 {
+    /// The `type` and the `status` in the frame. They are Soketi's where it has some.
+    fn kind(&self) -> (&'static str, u16) {
         match self {
-            Self::InvalidName(InvalidChannelName::TooLong { .. }) => 4009,
+            Self::InvalidName(InvalidChannelName::TooLong { .. }) => ("LimitReached", 4009),
             Self::InvalidName(InvalidChannelName::Empty | InvalidChannelName::Character { .. }) => {
-                400
+                ("InvalidChannel", 400)
             }
-            Self::NotServed(_) => 501,
-            Self::TooManyChannels { .. } => 4100,
-            Self::Denied(_) => 401,
+            Self::TooManyChannels { .. } | Self::Full { .. } => ("LimitReached", 4100),
+            Self::Denied(_) | Self::OtherUser | Self::Nobody => ("AuthError", 401),
+            Self::BadChannelData(_) | Self::InvalidUser(_) => ("InvalidChannelData", 400),
+            Self::LargeMember { .. } => ("LimitReached", 4301),
         }
     }
 }
@@ -110,19 +158,24 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InvalidName(invalid) => invalid.fmt(f),
-            Self::NotServed(ChannelKind::User) => {
-                f.write_str("this version of the server does not serve user channels")
-            }
-            Self::NotServed(
-                ChannelKind::Presence
-                | ChannelKind::Public
-                | ChannelKind::Private
-                | ChannelKind::Encrypted,
-            ) => f.write_str("this version of the server does not serve presence channels"),
             Self::TooManyChannels { limit } => {
                 write!(f, "this connection is in {limit} channels, which is the limit")
             }
             Self::Denied(denied) => denied.fmt(f),
+            Self::OtherUser => f.write_str(
+                "a user's channel is only for connections that are signed in as this user",
+            ),
+            Self::Nobody => f.write_str(
+                "a presence channel needs channel_data, or a connection that is signed in",
+            ),
+            Self::BadChannelData(bad) => bad.fmt(f),
+            Self::InvalidUser(invalid) => invalid.fmt(f),
+            Self::LargeMember { bytes, limit } => {
+                write!(f, "the user_info has {bytes} bytes, the limit is {limit}")
+            }
+            Self::Full { limit } => {
+                write!(f, "the presence channel has {limit} members, which is the limit")
+            }
         }
     }
 }

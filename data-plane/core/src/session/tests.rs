@@ -1,4 +1,8 @@
+mod authorization;
 mod client_events;
+mod presence;
+mod users;
+mod watchlist;
 
 use model::{AppId, AppKey, AppSecret, Features, Limits, Secrets, Signature};
 
@@ -19,6 +23,15 @@ fn app() -> App {
     }
 }
 
+/// Key, secret and socket of spec/websocket.md A.1, set 2.
+fn second_client() -> Client {
+    let secrets = Secrets::one(AppSecret::new("app-secret"));
+    let app = App::new(AppId::parse("2").unwrap(), "app-key", secrets);
+    Client::open_as(App { features: Features { watchlist_events: true, ..app.features }, ..app }, {
+        "2759100109.9085358341"
+    })
+}
+
 /// A session at a given time after its start, whose effects a test must name one by one.
 struct Client {
     session: Session,
@@ -29,14 +42,18 @@ struct Client {
 
 impl Client {
     fn open(app: App) -> Self {
+        Self::open_as(app, "1234.1234")
+    }
+
+    fn open_as(app: App, id: &str) -> Self {
         #[allow(clippy::disallowed_methods, reason = "a test needs some instant to count from")]
         let now = Instant::now();
         let config = SessionConfig::default();
         let mut effects = Vec::new();
-        let id = SocketId::parse("1234.1234").unwrap();
+        let id = SocketId::parse(id).unwrap();
         let session = Session::open(Arc::new(app), id, &config, now, &mut effects);
         let mut client = Self { session, config, now, effects };
-        client.expect([sent(OPENED)]);
+        client.expect([sent(&OPENED.replace("1234.1234", &id.to_string()))]);
         client
     }
 
@@ -70,8 +87,27 @@ impl Client {
         let auth = self.auth(&format!("1234.1234:{channel}"));
         self.subscribe(
             &format!(r#"{{"channel":"{channel}","auth":"{auth}"}}"#),
-            [Effect::Subscribe(name(channel))],
+            [subscribed(channel)],
         );
+    }
+
+    /// The shell has put the socket into a channel.
+    #[track_caller]
+    fn confirm<const N: usize>(&mut self, channel: &str, expected: [Effect; N]) {
+        self.session.handle_subscribed(&name(channel), self.now, &mut self.effects);
+        self.expect(expected);
+    }
+
+    #[track_caller]
+    fn unsubscribe<const N: usize>(&mut self, channel: &str, expected: [Effect; N]) {
+        let text = format!(r#"{{"event":"pusher:unsubscribe","data":{{"channel":"{channel}"}}}}"#);
+        self.check(&text, expected);
+    }
+
+    #[track_caller]
+    fn change<const N: usize>(&mut self, app: Option<App>, expected: [Effect; N]) {
+        self.session.handle_app(app.map(Arc::new), self.now, &mut self.effects);
+        self.expect(expected);
     }
 
     fn auth(&self, signed: &str) -> String {
@@ -81,7 +117,7 @@ impl Client {
     }
 
     fn channels(&self) -> Vec<&str> {
-        self.session.channels().map(ChannelName::as_str).collect()
+        self.session.subscriptions().map(|(channel, _)| channel.as_str()).collect()
     }
 }
 
@@ -91,6 +127,19 @@ fn sent(frame: &str) -> Effect {
 
 fn name(text: &str) -> ChannelName {
     ChannelName::trusted(text)
+}
+
+/// Into any channel but a presence channel.
+fn subscribed(channel: &str) -> Effect {
+    Effect::Subscribe { channel: name(channel), member: None }
+}
+
+fn unsubscribed(channel: &str) -> Effect {
+    Effect::Unsubscribe { channel: name(channel), user: None }
+}
+
+fn succeeded(channel: &str) -> Effect {
+    Effect::Send(frame::subscription_succeeded(channel))
 }
 
 fn error(number: u16, message: &str) -> Effect {
@@ -126,10 +175,17 @@ fn bad_messages_are_answered_and_close_nothing() {
     client.check("{}", bad("'event' must be a string"));
     client.subscribe("{}", bad("'channel' in 'data' must be a string"));
     client.subscribe("7", bad("'data' must be an object, or a string that holds one"));
-    client.session.handle_binary(b"\xff", client.now, &mut client.effects);
-    client.expect(bad("a binary message must hold UTF-8 text"));
     client.session.handle_binary(br#"{"event":"pusher:ping"}"#, client.now, &mut client.effects);
     client.expect([sent(PONG)]);
+    client.session.handle_binary(b"{}", client.now, &mut client.effects);
+    client.expect(bad("'event' must be a string"));
+}
+
+#[test]
+fn a_binary_message_that_is_no_text_is_not_served() {
+    let mut client = Client::open(app());
+    client.session.handle_binary(b"\xff", client.now, &mut client.effects);
+    client.expect([Effect::Close(CloseCode::Unsupported)]);
 }
 
 #[test]
@@ -149,7 +205,7 @@ fn any_frame_is_a_sign_of_life() {
     let frames: [Frame; 4] = [
         |session, now, _| session.handle_activity(now),
         |session, now, effects| session.handle_text("nonsense", now, effects),
-        |session, now, effects| session.handle_binary(b"\xff", now, effects),
+        |session, now, effects| session.handle_binary(b"nonsense", now, effects),
         |session, now, effects| session.handle_text(r#"{"event":"pusher:pong"}"#, now, effects),
     ];
     for frame in frames {
@@ -165,29 +221,37 @@ fn any_frame_is_a_sign_of_life() {
 #[test]
 fn subscribe_confirm_unsubscribe() {
     let mut client = Client::open(app());
-    client.subscribe(r#"{"auth":"","channel":"market"}"#, [Effect::Subscribe(name("market"))]);
-    client.subscribe(r#""{\"channel\":\"a\"}""#, [Effect::Subscribe(name("a"))]);
+    client.subscribe(r#"{"auth":"","channel":"market"}"#, [subscribed("market")]);
+    client.subscribe(r#""{\"channel\":\"a\"}""#, [subscribed("a")]);
     assert_eq!(client.channels(), ["a", "market"]);
 
     let shared = name("market");
-    let succeeded =
+    let frame =
         r#"{"event":"pusher_internal:subscription_succeeded","channel":"market","data":"{}"}"#;
-    client.session.handle_subscribed(&shared, &mut client.effects);
-    client.expect([sent(succeeded)]);
-    let kept = client.session.channels().nth(1).unwrap();
+    client.session.handle_subscribed(&shared, client.now, &mut client.effects);
+    client.expect([sent(frame)]);
+    let (kept, _) = client.session.subscriptions().nth(1).unwrap();
     assert!(std::ptr::eq(kept.as_str(), shared.as_str()), "the name is not shared");
 
-    client.subscribe(r#"{"channel":"market"}"#, [Effect::Subscribe(name("market"))]);
-    client.session.handle_subscribed(&shared, &mut client.effects);
-    client.expect([sent(succeeded)]);
+    client.subscribe(r#"{"channel":"market"}"#, [subscribed("market")]);
+    client.confirm("market", [sent(frame)]);
     assert_eq!(client.channels(), ["a", "market"]);
 
-    let unsubscribe = r#"{"event":"pusher:unsubscribe","data":{"channel":"market"}}"#;
-    client.check(unsubscribe, [Effect::Unsubscribe(name("market"))]);
-    client.check(unsubscribe, []);
-    client.session.handle_subscribed(&shared, &mut client.effects);
-    client.expect([]);
+    client.unsubscribe("market", [unsubscribed("market")]);
+    client.unsubscribe("market", []);
+    client.confirm("market", []);
     assert_eq!(client.channels(), ["a"]);
+}
+
+#[test]
+fn cache_channels_of_every_kind() {
+    let mut client = Client::open(app());
+    for channel in ["cache-x", "private-cache-x", "private-encrypted-cache-x"] {
+        client.enter(channel);
+        assert!(client.session.handle_joined(&name(channel)));
+        client.unsubscribe(channel, [unsubscribed(channel)]);
+        assert!(!client.session.handle_joined(&name(channel)), "it has left");
+    }
 }
 
 #[test]
@@ -197,7 +261,7 @@ fn channels_that_need_a_signature() {
         "278d425bdf160c739803:58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4";
     client.subscribe(
         &format!(r#"{{"channel":"private-foobar","auth":"{good}"}}"#),
-        [Effect::Subscribe(name("private-foobar"))],
+        [subscribed("private-foobar")],
     );
     client.enter("private-encrypted-x");
     client.enter("private-cache-x");
@@ -233,9 +297,8 @@ fn channel_data_is_signed_on_every_kind_of_channel() {
     let wrong = refused("private-x", "AuthError", &Denied::WrongSignature.to_string(), 401);
     client.subscribe(&with(""), [wrong.clone()]);
     client.subscribe(&with(r#"{\"user_id\":\"e\"}"#), [wrong]);
-    let subscribed = || [Effect::Subscribe(name("private-x"))];
-    client.subscribe(&with(r#"{\"user_id\":\"ë\"}"#), subscribed());
-    client.subscribe(&with(r#"{\"user_id\":\"\u00eb\"}"#), subscribed());
+    client.subscribe(&with(r#"{\"user_id\":\"ë\"}"#), [subscribed("private-x")]);
+    client.subscribe(&with(r#"{\"user_id\":\"\u00eb\"}"#), [subscribed("private-x")]);
 }
 
 #[test]
@@ -259,50 +322,24 @@ fn names_and_numbers_have_limits() {
     let message = "this connection is in 3 channels, which is the limit";
     client.subscribe(r#"{"channel":"d"}"#, [refused("d", "LimitReached", message, 4100)]);
     client.enter("c");
-    client.check(
-        r#"{"event":"pusher:unsubscribe","data":{"channel":"a"}}"#,
-        [Effect::Unsubscribe(name("a"))],
-    );
+    client.unsubscribe("a", [unsubscribed("a")]);
     client.enter("d");
-}
-
-#[test]
-fn what_this_version_does_not_serve_is_said() {
-    let mut client = Client::open(app());
-    let presence = "this version of the server does not serve presence channels";
-    client.subscribe(
-        r#"{"channel":"presence-x"}"#,
-        [refused("presence-x", "Unsupported", presence, 501)],
-    );
-    let user = "this version of the server does not serve user channels";
-    client.subscribe(
-        r##"{"channel":"#server-to-user-1"}"##,
-        [refused("#server-to-user-1", "Unsupported", user, 501)],
-    );
-    client.check(
-        r#"{"event":"pusher:signin","data":{"auth":"k:s","user_data":"{}"}}"#,
-        [error(4009, "Authentication error: this version of the server has no user sign-in")],
-    );
 }
 
 #[test]
 fn changed_settings() {
     let mut client = Client::open(app());
-    let mut change = |app: Option<App>, expected: &[Effect]| {
-        client.session.handle_app(app.map(Arc::new), &mut client.effects);
-        assert_eq!(std::mem::take(&mut client.effects), expected);
-    };
-    change(Some(App { revision: 2, ..app() }), &[]);
-    change(Some(App { enabled: false, ..app() }), &[Effect::Close(CloseCode::AppDisabled)]);
-    change(
+    client.change(Some(App { revision: 2, ..app() }), []);
+    client.change(Some(App { enabled: false, ..app() }), [Effect::Close(CloseCode::AppDisabled)]);
+    client.change(
         Some(App { key: AppKey("other".into()), ..app() }),
-        &[Effect::Close(CloseCode::UnknownApp)],
+        [Effect::Close(CloseCode::UnknownApp)],
     );
-    change(None, &[Effect::Close(CloseCode::UnknownApp)]);
+    client.change(None, [Effect::Close(CloseCode::UnknownApp)]);
 
     let mut client = Client::open(app());
     let limits = Limits { channels_per_connection_max: 0, ..Limits::default() };
-    client.session.handle_app(Some(Arc::new(App { limits, ..app() })), &mut client.effects);
+    client.change(Some(App { limits, ..app() }), []);
     let message = "this connection is in 0 channels, which is the limit";
     client.subscribe(r#"{"channel":"a"}"#, [refused("a", "LimitReached", message, 4100)]);
 }

@@ -1,4 +1,4 @@
-use super::*;
+use super::{presence::in_as, *};
 
 fn event(channel: &str, data: &str) -> String {
     format!(r#"{{"event":"client-typing","channel":"{channel}"{data}}}"#)
@@ -9,6 +9,7 @@ fn admitted(channel: &str, data: Option<&str>) -> [Effect; 1] {
         channel: name(channel),
         name: "client-typing".into(),
         data: data.map(str::to_owned),
+        user: None,
     }]
 }
 
@@ -28,6 +29,30 @@ fn data_keeps_its_type() {
         client.check(&text, admitted("private-room", Some(data)));
     }
     client.check(&event("private-room", ""), admitted("private-room", None));
+}
+
+#[test]
+fn cache_channels_admit_them_and_presence_channels_say_who() {
+    let mut client = Client::open(app());
+    client.enter("private-cache-x");
+    client.check(&event("private-cache-x", ""), admitted("private-cache-x", None));
+    for channel in ["presence-x", "presence-cache-x"] {
+        client.join(channel, "u1", [in_as(channel, "u1", "")]);
+        let forged = event(channel, r#","user_id":"eve","data":1"#);
+        let user = Some(UserId::trusted("u1"));
+        let [mut expected] = admitted(channel, Some("1"));
+        if let Effect::ClientEvent { user: sender, .. } = &mut expected {
+            *sender = user;
+        }
+        client.check(&forged, [expected]);
+    }
+    let kind = "Client event error: Client events can only be sent to private or presence \
+                channels, and not to encrypted ones";
+    for channel in ["cache-x", "private-encrypted-cache-x"] {
+        let mut client = Client::open(app());
+        client.enter(channel);
+        client.check(&event(channel, ""), [error(4301, kind)]);
+    }
 }
 
 #[test]
@@ -83,7 +108,8 @@ fn a_window_lets_so_many_pass() {
     };
     let mut client = in_channels(App { limits, ..app() });
     let text = event("private-room", "");
-    let limited = || [error(4301, "Client event rejected due to rate limit")];
+    let limited =
+        || [error(4301, "Client event rejected due to rate limit: at most 2 events in 5 s")];
     for _ in 0..3 {
         client.check(&text, admitted("private-room", None));
         client.check(&text, admitted("private-room", None));

@@ -3,14 +3,16 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
-use proto::plane::serve::Peer;
+
+use super::serve::Peer;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// The address that the outermost of `trusted_hops` proxies saw: what they say of it, else the
 /// socket's. A request that came through fewer proxies than that counts by the first address given.
-pub(crate) fn of(headers: &HeaderMap, extensions: &Extensions, trusted_hops: usize) -> IpAddr {
+#[must_use]
+pub fn of(headers: &HeaderMap, extensions: &Extensions, trusted_hops: usize) -> IpAddr {
     let socket = extensions.get::<Peer>();
     let socket = socket.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.address.ip());
     if trusted_hops == 0 {

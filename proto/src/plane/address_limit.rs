@@ -8,10 +8,13 @@ use std::{
 
 use model::Quota;
 
+/// Addresses that a process counts at once; some 8 MiB.
+pub const ADDRESSES_MAX: usize = 65_536;
+
 /// Counts requests per address. Bounded: where there are too many addresses, the window that began
 /// first is given up, so that a flood of addresses costs strangers a fresh window and us no memory.
 #[derive(Debug)]
-pub(crate) struct AddressLimit {
+pub struct AddressLimit {
     requests_max: u32,
     length: Duration,
     addresses_max: usize,
@@ -29,7 +32,7 @@ struct Window {
 
 /// One counted request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Counted {
+pub struct Counted {
     /// The address's window after this request.
     pub quota: Quota,
     /// Whether the request is within the limit.
@@ -40,13 +43,14 @@ pub(crate) struct Counted {
 
 impl AddressLimit {
     /// `requests_max` in each window of `length`, for at most `addresses_max` addresses.
-    pub(crate) fn new(requests_max: u32, length: Duration, addresses_max: usize) -> Self {
+    #[must_use]
+    pub fn new(requests_max: u32, length: Duration, addresses_max: usize) -> Self {
         let (windows, begun) = (HashMap::new(), VecDeque::new());
         Self { requests_max, length, addresses_max, windows, begun }
     }
 
     /// Counts a request. Those over the limit count too, but change nothing any more.
-    pub(crate) fn count(&mut self, address: IpAddr, now: Instant) -> Counted {
+    pub fn count(&mut self, address: IpAddr, now: Instant) -> Counted {
         let subject = subject(address);
         let length = self.length;
         let running =

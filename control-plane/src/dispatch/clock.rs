@@ -1,0 +1,64 @@
+//! What happens because time passes: nodes lag and go, channels are told what is owed to them.
+
+use std::time::Duration;
+
+use proto::plane::operations::Condition;
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::{info, warn};
+
+use super::Dispatcher;
+
+/// How often the clock is looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// Gauges are set once in so many ticks.
+const MEASURED: u32 = 20;
+
+impl Dispatcher {
+    /// Looks at the clock until the process ends. `warm` holds once `expected` nodes are ready or
+    /// `patience` is over.
+    pub async fn tick(self, warm: Condition, expected: usize, patience: Duration) {
+        let started = Instant::now();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut round = 0_u32;
+        loop {
+            ticks.tick().await;
+            let now = Instant::now();
+            self.look_at_nodes(now.into_std());
+            let ready = self.nodes.ready();
+            if !warm.holds() && (ready >= expected || now - started >= patience) {
+                info!(nodes = ready, "ready to publish");
+                self.shards.warm_up(now.into_std());
+                warm.set(true);
+            }
+            self.tell(self.shards.tick(now.into_std()));
+            round = round.wrapping_add(1);
+            if round.is_multiple_of(MEASURED) {
+                self.measure(ready);
+            }
+        }
+    }
+
+    fn look_at_nodes(&self, now: std::time::Instant) {
+        let found = self.nodes.tick(now);
+        for node in &found.lagging {
+            self.metrics.lagging.inc();
+            warn!(node = %node.id, "node is silent; publishers do not wait for it");
+        }
+        for node in &found.gone {
+            self.metrics.nodes_gone.inc();
+            warn!(node = %node.id, "node is gone; its channels and counts are dropped");
+            self.forget(node, None, now);
+        }
+    }
+
+    fn measure(&self, ready: usize) {
+        let (events, bytes) = self.nodes.depth();
+        self.metrics.nodes.set(ready as i64);
+        self.metrics.channels.set(self.shards.channels() as i64);
+        self.metrics.cache_bytes.set(self.shards.cache_bytes() as i64);
+        self.metrics.queued_events.set(events as i64);
+        self.metrics.queued_bytes.set(bytes as i64);
+        self.publisher.retain_apps();
+    }
+}

@@ -1,0 +1,394 @@
+//! One shard: its channels, what is said of them and what follows from that.
+
+use std::{sync::Arc, time::Instant};
+
+use foldhash::{HashMap, HashMapExt as _};
+use model::{AppId, ChannelKind, ChannelName, OwnerId, ShardId, UserId};
+use proto::internal::DispatchedEvent;
+
+use super::{
+    Dispatched, Happened, Key, MemberReport, Report, Rules, Wanted,
+    cache::{Budget, Cache},
+    channel::Channel,
+    count::{Count, Telling},
+    event::{About, Place},
+    roster::{self, Dropped, Entered, Exited},
+};
+use crate::{
+    node::{Node, Pushed},
+    webhooks::Happening,
+};
+
+pub(super) type Channels = HashMap<AppId, HashMap<ChannelName, Channel>>;
+
+/// A share of all channels.
+#[derive(Debug)]
+pub(super) struct Shard {
+    /// Ours is above all epochs that nodes have seen.
+    pub(super) place: Place,
+    /// The highest serial given in this epoch: a channel that comes back starts behind it.
+    pub(super) serial_high: u64,
+    pub(super) apps: Channels,
+    pub(super) cache: Cache,
+    /// The nodes have reported. Before that nothing but events goes to them, and nothing is told to
+    /// backends: it would be half of the truth, or what was true before this control plane started.
+    warm: bool,
+    /// Channels that owe something to a node.
+    owing: Vec<(AppId, ChannelName)>,
+    /// What has to be looked at later.
+    later: Vec<Later>,
+}
+
+/// A channel to be looked at when a time has come.
+#[derive(Debug)]
+struct Later {
+    at: Instant,
+    app: AppId,
+    channel: ChannelName,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// A user who left a node that shuts down.
+    Kept(UserId, Arc<Node>),
+    /// The number of subscriptions.
+    Count,
+}
+
+/// What happened in a shard, for the webhooks.
+pub(super) type Happenings = Vec<Happened>;
+
+impl Shard {
+    pub(super) fn new(shard: ShardId, owner: OwnerId) -> Self {
+        Self {
+            place: Place { shard, epoch: 1, owner },
+            serial_high: 0,
+            apps: HashMap::new(),
+            cache: Cache::default(),
+            warm: false,
+            owing: Vec::new(),
+            later: Vec::new(),
+        }
+    }
+
+    pub(super) fn find(&self, (app, channel): Key<'_>) -> Option<&Channel> {
+        self.apps.get(app.as_str())?.get(channel.as_str())
+    }
+
+    /// Gives an event its serial and pushes it to all who want it. `eager` nodes get it in any case.
+    pub(super) fn send(
+        &mut self,
+        (app, channel): Key<'_>,
+        eager: &[Arc<Node>],
+        event: impl FnOnce((Place, u64)) -> DispatchedEvent,
+        push: impl Fn(&Node, &Arc<DispatchedEvent>) -> Pushed,
+    ) -> Dispatched {
+        let entry = self.apps.get_mut(app.as_str()).and_then(|map| map.get_mut(channel.as_str()));
+        let mut dispatched = Dispatched::default();
+        let (serial, holders) = match entry {
+            Some(entry) => {
+                entry.serial += 1;
+                self.serial_high = self.serial_high.max(entry.serial);
+                dispatched.users = Some(entry.users() as u32);
+                (entry.serial, &entry.holders[..])
+            }
+            None if eager.is_empty() => return dispatched,
+            None => (0, &[][..]),
+        };
+        let event = Arc::new(event((self.place, serial)));
+        let holders = holders.iter().filter(|holder| holder.wants_events());
+        let fresh = eager
+            .iter()
+            .filter(|node| !holders.clone().any(|holder| Arc::ptr_eq(&holder.node, node)));
+        for node in holders.clone().map(|holder| &holder.node).chain(fresh) {
+            dispatched.add(push(node, &event));
+        }
+        dispatched.subscriptions = holders.map(|holder| holder.subscriptions).sum();
+        dispatched
+    }
+
+    /// Pushes the end of all sockets of a user's channel.
+    pub(super) fn terminate(&self, key: Key<'_>, now: Instant) -> Dispatched {
+        let mut dispatched = Dispatched::default();
+        let Some(channel) = self.find(key) else {
+            return dispatched;
+        };
+        let notice = About { place: self.place, key, now }.termination();
+        for holder in channel.holders.iter().filter(|holder| holder.wants_events()) {
+            dispatched.add(holder.node.post(&notice, now));
+        }
+        dispatched.subscriptions = channel.subscriptions();
+        dispatched
+    }
+
+    /// A node says what it wants of a channel.
+    pub(super) fn set_interest(
+        &mut self,
+        report: &Report<'_>,
+        key: Key<'_>,
+        wanted: Wanted,
+        happenings: &mut Happenings,
+    ) {
+        if wanted.is_nothing() && self.find(key).is_none() {
+            return;
+        }
+        let channel = self.entry(key);
+        let before = channel.subscriptions();
+        channel.set_holder(report.from, key.1, wanted);
+        self.changed(key, before, (report.rules(key.0), report.now), happenings);
+    }
+
+    /// A node says whether a user is there.
+    pub(super) fn set_member(
+        &mut self,
+        report: &Report<'_>,
+        key: Key<'_>,
+        member: &MemberReport,
+        happenings: &mut Happenings,
+    ) {
+        let (from, now) = (report.from, report.now);
+        let about = About { place: self.place, key, now };
+        match member {
+            MemberReport::Present(user, info) => {
+                // Before all nodes have reported everybody is let in: who was there before this control
+                // plane started must not be put out by one whose node reported earlier.
+                let limit = self.warm.then(|| report.rules(key.0).members_max);
+                let channel = self.entry(key);
+                let entered = roster::enter(&mut channel.extra().users, (user, info), from, limit);
+                if entered == Entered::Joined {
+                    channel.tell_roster(&about.joined(user, info), &about);
+                }
+                channel.owe_verdict(user, &from.node, entered == Entered::Full);
+                if entered == Entered::Joined {
+                    self.happened(key, Happening::MemberAdded(user.clone()), happenings);
+                }
+            }
+            MemberReport::Absent(user) => {
+                let Some(channel) = find(&mut self.apps, key) else { return };
+                channel.withdraw_verdict(user, &from.node);
+                let exited = roster::exit(&mut channel.extra().users, user, &from.node, now);
+                self.exited(key, (user, &from.node, now), exited, happenings);
+            }
+        }
+        self.settle(key, now);
+    }
+
+    fn exited(
+        &mut self,
+        key: Key<'_>,
+        (user, node, now): (&UserId, &Arc<Node>, Instant),
+        exited: Exited,
+        happenings: &mut Happenings,
+    ) {
+        match exited {
+            Exited::Left => self.users_left(key, std::slice::from_ref(user), now, happenings),
+            Exited::Kept(at) => {
+                self.look_later(key, at, What::Kept(user.clone(), Arc::clone(node)))
+            }
+            Exited::Unchanged => {}
+        }
+    }
+
+    fn users_left(
+        &mut self,
+        key: Key<'_>,
+        users: &[UserId],
+        now: Instant,
+        happenings: &mut Happenings,
+    ) {
+        let about = About { place: self.place, key, now };
+        if let Some(channel) = find(&mut self.apps, key) {
+            channel.tell_roster(&about.left(users), &about);
+        }
+        for user in users {
+            self.happened(key, Happening::MemberRemoved(user.clone()), happenings);
+        }
+    }
+
+    /// Drops what a node contributed, but for what it named in the attachment `kept`.
+    pub(super) fn forget(
+        &mut self,
+        node: &Arc<Node>,
+        kept: Option<u32>,
+        (rules, now): (&dyn Fn(&AppId) -> Rules, Instant),
+        happenings: &mut Happenings,
+    ) {
+        let mut changed = Vec::new();
+        for (app, channels) in &mut self.apps {
+            for (name, channel) in channels {
+                let (before, holders) = (channel.subscriptions(), channel.holders.len());
+                let mut dropped = Dropped::default();
+                if let Some(extra) = &mut channel.extra {
+                    dropped = roster::drop_node(&mut extra.users, node, kept, now);
+                }
+                channel.drop_holder(node, kept);
+                let same = holders == channel.holders.len()
+                    && dropped.gone.is_empty()
+                    && dropped.kept.is_empty();
+                if !same || channel.holders.is_empty() {
+                    changed.push((app.clone(), name.clone(), before, dropped));
+                }
+            }
+        }
+        for (app, name, before, dropped) in changed {
+            let key = (&app, &name);
+            if !dropped.gone.is_empty() {
+                self.users_left(key, &dropped.gone, now, happenings);
+            }
+            for (user, at) in dropped.kept {
+                self.look_later(key, at, What::Kept(user, Arc::clone(node)));
+            }
+            self.changed(key, before, (rules(&app), now), happenings);
+        }
+    }
+
+    /// The nodes have reported: they are told what they were not told so far. Backends are told
+    /// nothing of it: whoever is there now was there before, as far as anybody can say.
+    pub(super) fn warm_up(&mut self, now: Instant) {
+        self.warm = true;
+        self.settle_all(now);
+    }
+
+    /// Looks at the clock.
+    pub(super) fn tick(&mut self, now: Instant, budget: &Budget, happenings: &mut Happenings) {
+        self.cache.sweep(now, budget);
+        let due: Vec<Later> = self.later.extract_if(.., |later| later.at <= now).collect();
+        for Later { app, channel, what, .. } in due {
+            let key = (&app, &channel);
+            match what {
+                What::Count => self.count_due(key, now),
+                What::Kept(user, node) => {
+                    let Some(channel) = find(&mut self.apps, key) else { continue };
+                    let exited = roster::expire(&mut channel.extra().users, &user, &node, now);
+                    self.exited(key, (&user, &node, now), exited, happenings);
+                    self.settle(key, now);
+                }
+            }
+        }
+        if self.warm && !self.owing.is_empty() {
+            self.settle_all(now);
+        }
+    }
+
+    /// What follows from another number of subscriptions than `before`: the state is told before the
+    /// number, as nobody is in who has not been told the state.
+    fn changed(
+        &mut self,
+        key: Key<'_>,
+        before: u32,
+        (rules, now): (Rules, Instant),
+        happenings: &mut Happenings,
+    ) {
+        let about = About { place: self.place, key, now };
+        let Some(channel) = find(&mut self.apps, key) else { return };
+        let after = channel.subscriptions();
+        let (is_first, is_last) = (before == 0 && after > 0, before > 0 && after == 0);
+        let kind = key.1.kind();
+        if kind == ChannelKind::User && (is_first || is_last) {
+            channel.tell_occupancy(is_first, &about);
+        }
+        self.settle(key, now);
+        if kind == ChannelKind::User || before == after || !self.warm {
+            return;
+        }
+        let counted = kind != ChannelKind::Presence;
+        if counted && rules.count_events && after > 0 {
+            self.tell_count(key, after, now);
+        }
+        if is_first {
+            self.happened(key, Happening::Occupied, happenings);
+        }
+        if is_last {
+            self.happened(key, Happening::Vacated, happenings);
+        }
+        if counted {
+            self.happened(key, Happening::SubscriptionCount(after), happenings);
+        }
+    }
+
+    fn tell_count(&mut self, key: Key<'_>, subscriptions: u32, now: Instant) {
+        let Some(channel) = find(&mut self.apps, key) else { return };
+        let telling = match &mut channel.extra {
+            None if Count::is_small(subscriptions) => Telling::Now,
+            Some(_) | None => channel.extra().count.changed(subscriptions, now),
+        };
+        self.told_count(key, telling, now);
+    }
+
+    fn count_due(&mut self, key: Key<'_>, now: Instant) {
+        let extra = find(&mut self.apps, key).and_then(|channel| channel.extra.as_mut());
+        if extra.is_some_and(|extra| extra.count.due(now)) {
+            self.told_count(key, Telling::Now, now);
+        }
+        self.settle(key, now);
+    }
+
+    fn told_count(&mut self, key: Key<'_>, telling: Telling, now: Instant) {
+        let about = About { place: self.place, key, now };
+        let Some(channel) = find(&mut self.apps, key) else { return };
+        let again = match telling {
+            Telling::Now if channel.tell_count(&about) => return,
+            Telling::Now => channel.extra().count.defer(now),
+            Telling::At(at) => at,
+            Telling::Arranged => return,
+        };
+        self.look_later(key, again, What::Count);
+    }
+
+    /// Tells a channel's holders what is owed to them, now or when that is possible; gives up a channel
+    /// of which nothing is left.
+    fn settle(&mut self, key: Key<'_>, now: Instant) {
+        let about = About { place: self.place, key, now };
+        let Some(channel) = find(&mut self.apps, key) else { return };
+        if self.warm && channel.owes(key.1) {
+            channel.settle(&about, || self.cache.get(key, now));
+        }
+        if channel.owes(key.1) && !std::mem::replace(&mut channel.extra().listed, true) {
+            self.owing.push((key.0.clone(), key.1.clone()));
+        }
+        if channel.tidy(&about) {
+            self.remove(key);
+        }
+    }
+
+    fn settle_all(&mut self, now: Instant) {
+        for (app, name) in std::mem::take(&mut self.owing) {
+            let key = (&app, &name);
+            let extra = find(&mut self.apps, key).and_then(|channel| channel.extra.as_mut());
+            if let Some(extra) = extra {
+                extra.listed = false;
+                self.settle(key, now);
+            }
+        }
+    }
+
+    fn entry(&mut self, (app, channel): Key<'_>) -> &mut Channel {
+        let serial = self.serial_high;
+        let channels = self.apps.entry(app.clone()).or_default();
+        channels.entry(channel.clone()).or_insert_with(|| Channel::new(serial))
+    }
+
+    fn remove(&mut self, (app, channel): Key<'_>) {
+        if let Some(channels) = self.apps.get_mut(app) {
+            channels.remove(channel);
+            if channels.is_empty() {
+                self.apps.remove(app);
+            }
+        }
+    }
+
+    fn look_later(&mut self, (app, channel): Key<'_>, at: Instant, what: What) {
+        self.later.push(Later { at, app: app.clone(), channel: channel.clone(), what });
+    }
+
+    fn happened(&self, (app, channel): Key<'_>, what: Happening, happenings: &mut Happenings) {
+        if self.warm {
+            happenings.push(Happened { app: app.clone(), channel: channel.clone(), what });
+        }
+    }
+}
+
+fn find<'a>(apps: &'a mut Channels, (app, channel): Key<'_>) -> Option<&'a mut Channel> {
+    apps.get_mut(app.as_str())?.get_mut(channel.as_str())
+}

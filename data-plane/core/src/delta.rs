@@ -1,0 +1,58 @@
+//! Delta compression: sequences, bases, full or delta (spec/websocket.md 8).
+//!
+//! A subscriber who has agreed on deltas gets either the full frame with a number, or the difference
+//! to a frame that it has received before. A [`DeltaChannel`] numbers the events of one channel and
+//! keeps what they may be based on, by conflation key; its numbers are never used again. What
+//! subscribers have received is known by numbers alone: a [`Trail`] for all who get the same events,
+//! and a [`Position`] for each one. So an event costs one comparison per subscriber, and each
+//! frame that is needed is made once, however many need it.
+//!
+//! The way of one event, with `text` from [`crate::frame::event_into`]:
+//!
+//! ```
+//! use data_plane_core::delta::{
+//!     DeltaChannel, DeltaSettings, DeltaWriter, Position, Published, Trail,
+//! };
+//! use model::DeltaAlgorithm;
+//!
+//! let mut writer = DeltaWriter::new(|frame, bytes| frame.extend([0x81, bytes as u8]));
+//! let mut channel = DeltaChannel::new("room", DeltaSettings::default(), 24_300);
+//! let mut trail = Trail::default();
+//! let mut position = Position::new(DeltaAlgorithm::Fossil, channel.next());
+//!
+//! let text = data_plane_core::frame::event("hello", "room", "world", None).into();
+//! let event = Published { name: "hello", data: "world", tags: None, delta: None, text: &text };
+//! if let Some(mut turn) = channel.begin(event, &mut writer) {
+//!     let step = turn.pass(&mut trail);
+//!     let frame = turn.frame(step, &mut position);
+//!     assert!(frame.ends_with(br#""__delta_seq":24301}"#));
+//!     turn.finish();
+//! }
+//! ```
+
+mod settings;
+mod wish;
+
+mod channel;
+mod key;
+mod position;
+mod turn;
+
+mod frame;
+
+mod encoder;
+mod fossil;
+mod matches;
+mod xdelta3;
+
+#[cfg(test)]
+mod tests;
+
+pub use channel::{DeltaChannel, Published};
+pub use encoder::Encoder;
+pub use frame::{DeltaWriter, HeaderWriter, delta_cache_sync, delta_compression_enabled};
+pub use key::KeyPath;
+pub use position::{Position, Sequence, Step, Trail};
+pub use settings::DeltaSettings;
+pub use turn::Turn;
+pub use wish::{DeltaWish, common_algorithm};

@@ -1,0 +1,205 @@
+//! What came down, made into steps for the shard threads: events encoded once for the node, news of
+//! channels applied to their states.
+
+use std::{
+    sync::{Arc, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use data_plane_core::frame;
+use model::{AppId, ChannelName, UserId, UserInfo};
+use proto::{
+    internal::{DataForm, DispatchedEvent, Member, MemberVerdict, notice::Notice},
+    v1::CachedEvent,
+};
+
+use crate::{
+    inbox::{Delivery, Step},
+    interest::Threads,
+    node::Node,
+    states::{Batches, Cached, States, has_state},
+    wire,
+};
+
+/// One message from a control plane on its way to the shard threads. While it is made, the states it
+/// touches are locked: what it says of them is in the inboxes before anybody can read them.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    node: &'a Node,
+    states: Option<MutexGuard<'a, States>>,
+    steps: Batches,
+    now: Instant,
+}
+
+impl<'a> Batch<'a> {
+    /// For these events.
+    #[must_use]
+    pub fn new(node: &'a Node, events: &[DispatchedEvent], now: Instant) -> Self {
+        let touches = |event: &DispatchedEvent| event.notice.is_some() || has_state(&event.channel);
+        let states = events.iter().any(touches).then(|| node.states());
+        Self { node, states, steps: node.batches(), now }
+    }
+
+    /// Adds an event for the threads that have subscribers.
+    pub fn add(&mut self, mut event: DispatchedEvent, threads: Threads) {
+        if let Some(notice) = event.notice.take().and_then(|notice| notice.notice) {
+            return self.apply(&event, notice, threads);
+        }
+        if threads == 0 && event.cache_ttl_ms == 0 {
+            return;
+        }
+        let Some(frame) = encode(self.node, &event) else {
+            return;
+        };
+        if event.cache_ttl_ms > 0 {
+            self.keep(&mut event, &frame);
+        }
+        let DispatchedEvent { app_id: app, channel, excluded, .. } = event;
+        self.push(Delivery { app, channel, excluded: excluded.map(Into::into), frame }, threads);
+    }
+
+    /// What later subscribers of a cache channel see. It has no tags: they are for filters, which do
+    /// not look at it.
+    fn keep(&mut self, event: &mut DispatchedEvent, frame: &Bytes) {
+        let Some((app, channel)) = names(event) else {
+            return;
+        };
+        let frame = match event.tags.take() {
+            Some(_) => encode(self.node, event),
+            None => Some(frame.clone()),
+        };
+        let until = self.now + Duration::from_millis(event.cache_ttl_ms.into());
+        if let Some((states, frame)) = self.states.as_mut().zip(frame) {
+            states.keep((&app, &channel), Cached { frame, until });
+        }
+    }
+
+    /// Gives each thread its steps through `send`, and ends.
+    pub fn send(self, mut send: impl FnMut(usize, Vec<Step>)) {
+        for (thread, steps) in self.steps.into_iter().enumerate() {
+            if !steps.is_empty() {
+                send(thread, steps);
+            }
+        }
+    }
+
+    fn push(&mut self, delivery: Delivery, threads: Threads) {
+        let delivery = Arc::new(delivery);
+        self.step(threads, || Step::Push(Arc::clone(&delivery)));
+    }
+
+    fn step(&mut self, threads: Threads, step: impl Fn() -> Step) {
+        for (thread, steps) in self.steps.iter_mut().enumerate() {
+            if threads & (1 << thread) != 0 {
+                steps.push(step());
+            }
+        }
+    }
+
+    fn apply(&mut self, event: &DispatchedEvent, notice: Notice, threads: Threads) {
+        let Some((app, channel)) = names(event) else {
+            return;
+        };
+        match notice {
+            Notice::State(state) => {
+                let members = state.members.into_iter().map(member).collect();
+                let cached = state.cached.map(|cached| self.cached(&channel, cached));
+                if let Some(states) = &mut self.states {
+                    states.replace((&app, &channel), members, cached, &mut self.steps);
+                }
+                self.let_in(&app, &channel);
+            }
+            Notice::Roster(change) => {
+                let joined = change.joined.into_iter().map(member).collect();
+                let left = change.left.iter().map(|user| UserId::trusted(user)).collect();
+                if let Some(states) = &mut self.states {
+                    states.change((&app, &channel), (joined, left), &mut self.steps);
+                }
+            }
+            Notice::Verdict(verdict) => self.judge((&app, &channel), &verdict),
+            Notice::Count(count) => {
+                let text = frame::subscription_count(channel.as_str(), count.subscriptions);
+                let frame = wire::text(&text).into();
+                let (app, channel) = (app.to_string(), channel.to_string());
+                self.push(Delivery { app, channel, excluded: None, frame }, threads);
+            }
+            Notice::Occupancy(occupancy) => self.occupy((app, channel), occupancy.occupied),
+            Notice::Termination(_) => self.step(threads, || {
+                let (app, channel) = (app.clone(), channel.clone());
+                Step::Terminate { app, channel }
+            }),
+        }
+    }
+
+    fn let_in(&mut self, app: &AppId, channel: &ChannelName) {
+        if let Some(states) = &mut self.states {
+            let let_in = states.let_in((app, channel), self.now, &mut self.steps);
+            self.node.report_misses((app, channel), let_in);
+        }
+    }
+
+    fn judge(&mut self, (app, channel): (&AppId, &ChannelName), verdict: &MemberVerdict) {
+        let Some(states) = &mut self.states else {
+            return;
+        };
+        let user = UserId::trusted(&verdict.user_id);
+        let judged = (&user, verdict.full);
+        if let Some(left) = states.judge((app, channel), judged, &mut self.steps) {
+            let mut interest = self.node.interest();
+            interest.set_member((app, channel), &user, None);
+            for (thread, subscriptions) in left.iter().enumerate() {
+                let when = (self.now, false);
+                interest.set_subscriptions(thread, (app, channel), *subscriptions, when);
+            }
+        }
+        self.let_in(app, channel);
+    }
+
+    fn occupy(&mut self, (app, channel): (AppId, ChannelName), online: bool) {
+        if let Some(states) = &mut self.states {
+            states.set_occupied(&app, &channel, online);
+        }
+        let threads = self.node.interest().watching_threads(app.as_str(), channel.as_str());
+        self.step(threads, || {
+            let (app, channel) = (app.clone(), channel.clone());
+            Step::Watched { app, channel, online }
+        });
+    }
+
+    fn cached(&self, channel: &ChannelName, cached: CachedEvent) -> Cached {
+        let frame = wire::text_with(|buffer| {
+            frame::event_into(buffer, &cached.name, channel.as_str(), &cached.data, None);
+        });
+        Cached { frame, until: self.now + Duration::from_millis(cached.ttl_ms.into()) }
+    }
+}
+
+fn names(event: &DispatchedEvent) -> Option<(AppId, ChannelName)> {
+    let app = AppId::parse(&event.app_id).ok()?;
+    Some((app, ChannelName::trusted(&event.channel)))
+}
+
+fn member(member: Member) -> (UserId, UserInfo) {
+    let info = String::from_utf8(member.user_info.into()).unwrap_or_default();
+    (UserId::trusted(&member.user_id), info.into())
+}
+
+/// The frame, encoded here once for the whole node.
+fn encode(node: &Node, event: &DispatchedEvent) -> Option<Bytes> {
+    let data = std::str::from_utf8(&event.data).ok()?;
+    let shows_tags = || {
+        let apps = node.apps.borrow();
+        let app = apps.as_ref().and_then(|apps| apps.by_id(&event.app_id).cloned());
+        app.is_some_and(|app| app.features.tag_filtering && app.features.tags_delivered)
+    };
+    let (name, channel, user) = (&*event.name, &*event.channel, event.user_id.as_deref());
+    Some(wire::text_with(|buffer| match event.data_form() {
+        DataForm::Unspecified => {
+            let tags = event.tags.as_ref().filter(|_| shows_tags()).map(|tags| &tags.pairs);
+            frame::event_into(buffer, name, channel, data, tags);
+        }
+        DataForm::Json => frame::client_event_into(buffer, name, channel, Some(data), user),
+        DataForm::Absent => frame::client_event_into(buffer, name, channel, None, user),
+    }))
+}

@@ -1,0 +1,150 @@
+use super::*;
+
+fn names() -> (AppId, ChannelName) {
+    (AppId::parse("a").unwrap(), ChannelName::trusted("c"))
+}
+
+fn start() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn set(interest: &mut Interest, thread: usize, count: u32, now: Instant) -> bool {
+    let (app, channel) = names();
+    interest.set_subscriptions(thread, (&app, &channel), count, (now, count > 0))
+}
+
+#[test]
+fn the_first_subscriber_waits_for_the_acknowledgement() {
+    let now = start();
+    let mut interest = Interest::new(2);
+    assert!(!set(&mut interest, 0, 1, now));
+    assert!(!set(&mut interest, 1, 1, now));
+    let report = interest.report(0).unwrap();
+    assert_eq!((report.channels.len(), report.channels[0].subscriptions), (1, 2));
+    let confirmed = interest.acknowledge(report.sequence);
+    assert_eq!(confirmed, [Confirmed { channel: names(), threads: 0b11 }]);
+    assert!(set(&mut interest, 1, 2, now), "later ones are certain at once");
+    assert_eq!(interest.report(report.sequence).unwrap().channels[0].subscriptions, 3);
+    assert_eq!(interest.threads("a", "c"), 0b11);
+}
+
+#[test]
+fn interest_lingers_then_ends_then_is_forgotten() {
+    let now = start();
+    let mut interest = Interest::new(1);
+    set(&mut interest, 0, 1, now);
+    interest.acknowledge(interest.version);
+    set(&mut interest, 0, 0, now);
+    let report = interest.report(0).unwrap();
+    assert!(report.channels[0].linger && report.channels[0].subscriptions == 0);
+    assert!(set(&mut interest, 0, 1, now), "a quick return is certain at once");
+    set(&mut interest, 0, 0, now);
+    let (ended, _) = interest.expire(now + LINGER);
+    assert_eq!(ended, [names()]);
+    let end = interest.report(0).unwrap();
+    assert!(!end.channels[0].linger && end.channels[0].subscriptions == 0);
+    assert!(!set(&mut interest, 0, 1, now), "after the end it must be acknowledged anew");
+    set(&mut interest, 0, 0, now);
+    interest.expire(now + LINGER * 2);
+    interest.acknowledge(interest.version);
+    assert!(interest.is_empty() && interest.changes.is_empty() && interest.ended.is_empty());
+}
+
+#[test]
+fn waiting_ends_by_itself() {
+    let now = start();
+    let mut interest = Interest::new(1);
+    set(&mut interest, 0, 1, now);
+    assert!(interest.expire(now + CONFIRM_TIMEOUT / 2).1.is_empty());
+    assert_eq!(interest.expire(now + CONFIRM_TIMEOUT).1.len(), 1);
+    assert!(interest.acknowledge(interest.version).is_empty());
+}
+
+#[test]
+fn a_new_control_plane_is_told_everything_in_chunks() {
+    let now = start();
+    let mut interest = Interest::new(1);
+    let app = names().0;
+    for number in 0..2_500 {
+        let channel = ChannelName::trusted(&format!("c{number}"));
+        interest.set_subscriptions(0, (&app, &channel), 1, (now, true));
+    }
+    let (mut reported, mut sizes) = (0, Vec::new());
+    while let Some(report) = interest.report(reported) {
+        reported = report.sequence;
+        sizes.push(report.channels.len());
+    }
+    assert_eq!(sizes, [1_000, 1_000, 500]);
+}
+
+#[test]
+fn connections_are_limited_over_all_nodes() {
+    let mut interest = Interest::new(1);
+    let app = names().0;
+    let others = |connections| [AppConnections { app_id: "a".into(), connections }];
+    interest.set_others(&others(3));
+    assert!(interest.connect(&app, Some(5)) && interest.connect(&app, Some(5)));
+    assert!(!interest.connect(&app, Some(5)));
+    interest.set_others(&others(1));
+    assert!(interest.connect(&app, Some(5)));
+    interest.disconnect(&app);
+    assert_eq!(interest.report(0).unwrap().connections[0].connections, 2);
+}
+
+#[test]
+fn a_member_is_reported_while_it_is_there_and_once_when_it_has_left() {
+    let mut interest = Interest::new(1);
+    let (app, channel) = names();
+    let ann = UserId::trusted("ann");
+    interest.set_member((&app, &channel), &ann, Some("{}".into()));
+    let first = interest.report(0).unwrap();
+    assert!(first.members[0].present && first.members[0].user_info == "{}");
+    interest.set_member((&app, &channel), &ann, None);
+    let second = interest.report(first.sequence).unwrap();
+    assert!(!second.members[0].present, "{second:?}");
+    interest.set_member((&app, &channel), &ann, Some("{}".into()));
+    interest.acknowledge(second.sequence);
+    let third = interest.report(second.sequence).unwrap();
+    assert!(third.members[0].present, "who came back is not forgotten");
+    interest.set_member((&app, &channel), &ann, None);
+    interest.acknowledge(interest.version);
+    assert!(interest.members.is_empty() && interest.changes.is_empty());
+}
+
+#[test]
+fn watching_is_no_interest_in_events() {
+    let now = start();
+    let mut interest = Interest::new(2);
+    let (app, channel) = names();
+    assert!(!interest.set_watchers(1, (&app, &channel), 1));
+    let report = interest.report(0).unwrap();
+    assert!(report.channels[0].watched && report.channels[0].subscriptions == 0);
+    interest.acknowledge(report.sequence);
+    assert_eq!((interest.threads("a", "c"), interest.watching_threads("a", "c")), (0, 0b10));
+    assert!(!set(&mut interest, 0, 1, now), "its events do not arrive yet");
+    interest.acknowledge(interest.version);
+    set(&mut interest, 0, 0, now);
+    interest.expire(now + LINGER);
+    interest.acknowledge(interest.version);
+    assert!(!interest.is_empty(), "it is still watched");
+    assert!(interest.set_watchers(1, (&app, &channel), 0));
+    interest.acknowledge(interest.version);
+    assert!(interest.is_empty() && interest.changes.is_empty() && interest.ended.is_empty());
+}
+
+#[test]
+fn after_a_gap_states_are_asked_for_anew() {
+    let now = start();
+    let mut interest = Interest::new(1);
+    let app = names().0;
+    for channel in ["plain", "presence-room"] {
+        let channel = ChannelName::trusted(channel);
+        interest.set_subscriptions(0, (&app, &channel), 1, (now, false));
+    }
+    let before = interest.report(0).unwrap();
+    interest.renew();
+    let after = interest.report(before.sequence).unwrap();
+    assert_eq!(after.channels.len(), 1);
+    assert_eq!(after.channels[0].channel, "presence-room");
+    assert!(after.channels[0].since > before.channels[1].since);
+}
