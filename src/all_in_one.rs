@@ -88,6 +88,7 @@ pub(crate) async fn start(
             data_plane.drain().await;
             control_plane.stop();
             closed.cancel();
+            control_plane.finish().await;
         };
         let public = async {
             public.serve(ListenerMetrics::default(), closed.clone().cancelled_owned()).await;

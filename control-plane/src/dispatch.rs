@@ -85,7 +85,7 @@ impl Dispatcher {
     /// Drops what a node contributed, but for what it named in the attachment `kept`.
     fn forget(&self, node: &Arc<Node>, kept: Option<u32>, now: std::time::Instant) {
         let apps = self.apps();
-        self.tell(self.shards.forget(node, kept, (&apps, now)));
+        self.shards.forget(node, kept, (&apps, now), &mut |happened| self.tell(happened));
     }
 
     /// The apps as they are; none before the settings are loaded.
@@ -93,11 +93,9 @@ impl Dispatcher {
         self.apps.borrow().clone().unwrap_or_default()
     }
 
-    /// Tells backends what happened.
-    fn tell(&self, happenings: Vec<Happened>) {
-        for Happened { app, channel, what } in happenings {
-            self.webhooks.tell(&app, &channel, what);
-        }
+    /// Tells backends what happened; it does not wait for them.
+    fn tell(&self, Happened { app, channel, what }: Happened) {
+        self.webhooks.tell(&app, &channel, what);
     }
 }
 

@@ -4,7 +4,7 @@
 //! second's tokens. A caller that is refused is told when to come back, and that is a promise: the
 //! same call is then admitted, if need be on credit, which later callers pay off. So nobody who waits
 //! as told is refused twice in a row, however many others there are, as long as the promises that are
-//! redeemed stay within [`CREDIT`].
+//! redeemed stay within the credit.
 
 mod buckets;
 mod promises;

@@ -33,7 +33,7 @@ use crate::{
     node::{Attachment, Node, Pushed, Waiter},
     webhooks::Happening,
 };
-use shard::Shard;
+use shard::{Happenings, Shard};
 
 /// A channel of an app.
 pub type Key<'a> = (&'a AppId, &'a ChannelName);
@@ -144,6 +144,21 @@ impl Dispatched {
     }
 }
 
+/// Who is told what happened.
+pub type Tell<'a> = &'a mut dyn FnMut(Happened);
+
+/// Changes a shard and tells what happened before anybody else can change it: of two happenings in
+/// one channel the later one is told later.
+fn in_order(
+    mut shard: MutexGuard<'_, Shard>,
+    tell: Tell<'_>,
+    change: impl FnOnce(&mut Shard, &mut Happenings),
+) {
+    let mut happenings = Happenings::new();
+    change(&mut shard, &mut happenings);
+    happenings.into_iter().for_each(tell);
+}
+
 impl Shards {
     /// Empty shards, all in epoch 1.
     #[must_use]
@@ -175,40 +190,39 @@ impl Shards {
     }
 
     /// Takes note of what a node wants of a channel.
-    #[must_use]
-    pub fn set_interest(&self, report: &Report<'_>, key: Key<'_>, wanted: Wanted) -> Vec<Happened> {
-        let mut happenings = Vec::new();
-        self.shard_of(key).set_interest(report, key, wanted, &mut happenings);
-        happenings
+    pub fn set_interest(&self, report: &Report<'_>, key: Key<'_>, wanted: Wanted, tell: Tell<'_>) {
+        in_order(self.shard_of(key), tell, |shard, happenings| {
+            shard.set_interest(report, key, wanted, happenings);
+        });
     }
 
     /// Takes note of a user that came to a node or left it.
-    #[must_use]
     pub fn set_member(
         &self,
         report: &Report<'_>,
         key: Key<'_>,
         member: &MemberReport,
-    ) -> Vec<Happened> {
-        let mut happenings = Vec::new();
-        self.shard_of(key).set_member(report, key, member, &mut happenings);
-        happenings
+        tell: Tell<'_>,
+    ) {
+        in_order(self.shard_of(key), tell, |shard, happenings| {
+            shard.set_member(report, key, member, happenings);
+        });
     }
 
     /// Drops what a node contributed, but for what it named in the attachment `kept`.
-    #[must_use]
     pub fn forget(
         &self,
         node: &Arc<Node>,
         kept: Option<u32>,
         (apps, now): (&Apps, Instant),
-    ) -> Vec<Happened> {
-        let mut happenings = Vec::new();
+        tell: Tell<'_>,
+    ) {
         let rules = |app: &AppId| Rules::of(apps, app);
         for shard in &*self.shards {
-            lock(shard).forget(node, kept, (&rules, now), &mut happenings);
+            in_order(lock(shard), tell, |shard, happenings| {
+                shard.forget(node, kept, (&rules, now), happenings);
+            });
         }
-        happenings
     }
 
     /// The nodes have reported: from here on they are told who is where.
@@ -219,13 +233,12 @@ impl Shards {
     }
 
     /// Looks at the clock: what is owed, who was kept, what is shown no longer.
-    #[must_use]
-    pub fn tick(&self, now: Instant) -> Vec<Happened> {
-        let mut happenings = Vec::new();
+    pub fn tick(&self, now: Instant, tell: Tell<'_>) {
         for shard in &*self.shards {
-            lock(shard).tick(now, &self.cache, &mut happenings);
+            in_order(lock(shard), tell, |shard, happenings| {
+                shard.tick(now, &self.cache, happenings);
+            });
         }
-        happenings
     }
 
     /// Gives the publish its place in one channel and pushes it onto the queue of every interested

@@ -41,8 +41,8 @@ const HEARTBEAT: Duration = Duration::from_millis(250);
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// How often waiting and lingering interest is looked at.
 const TICK: Duration = Duration::from_millis(50);
-/// A message down: a single event may be as large as the largest payload limit.
-const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// A message down: a roster may have 32 MiB of what users say of themselves, and their names.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// Keeps a node attached to one control plane.
 #[derive(Debug)]

@@ -141,6 +141,9 @@ fn limits(wire: Option<&v1::AppLimits>) -> Result<Limits, Rejection> {
     let kib =
         |name, value, default, most| within(name, value, default, most).map(|kib| kib * 1_024);
     let (payload, member) = (wire.event_payload_kib_max, wire.presence_member_kib_max);
+    let presence_members_max = bounded!(presence_members_max, 100_000);
+    let presence_member_bytes_max = kib("presence_member_kib_max", member, 2, 1_024)?;
+    check_roster(presence_members_max, presence_member_bytes_max)?;
     Ok(Limits {
         connections_max: unlimited_at_zero(wire.connections_max),
         channels_per_connection_max: bounded!(channels_per_connection_max, 100_000),
@@ -154,10 +157,24 @@ fn limits(wire: Option<&v1::AppLimits>) -> Result<Limits, Rejection> {
         channels_per_event_max: bounded!(channels_per_event_max, 10_000),
         event_payload_bytes_max: kib("event_payload_kib_max", payload, 100, 10_240)?,
         batch_events_max: bounded!(batch_events_max, 10_000),
-        presence_members_max: bounded!(presence_members_max, 100_000),
-        presence_member_bytes_max: kib("presence_member_kib_max", member, 2, 1_024)?,
+        presence_members_max,
+        presence_member_bytes_max,
         user_authentication_timeout_seconds: bounded!(user_authentication_timeout_seconds, 86_400),
     })
+}
+
+/// The largest roster, in KiB: who joins is told all of it in one frame, and a node in one message.
+const ROSTER_KIB_MAX: u64 = 32_768;
+
+fn check_roster(members: u32, member_bytes: u32) -> Result<(), Rejection> {
+    let kib = u64::from(members) * u64::from(member_bytes / 1_024);
+    if kib <= ROSTER_KIB_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "presence_members_max times presence_member_kib_max is {kib} KiB, the limit is {ROSTER_KIB_MAX}"
+    );
+    Err(Rejection::field(Reason::InvalidInput, "limits.presence_members_max", message))
 }
 
 /// A limit of 1 to `most`, or the default where it is absent.
@@ -254,6 +271,12 @@ mod tests {
         check("app_id", |record| record.app.as_mut().unwrap().app_id = "a/b".into());
         check("key", |record| record.app.as_mut().unwrap().key = "a:b".into());
         check("secret", |record| record.current_secret.clear());
+        check("limits.presence_members_max", |record| {
+            record.app.as_mut().unwrap().limits = Some(v1::AppLimits {
+                presence_members_max: Some(16_385),
+                ..v1::AppLimits::default()
+            });
+        });
         check("limits.batch_events_max", |record| {
             record.app.as_mut().unwrap().limits =
                 Some(v1::AppLimits { batch_events_max: Some(0), ..v1::AppLimits::default() });

@@ -44,7 +44,9 @@ const orders = {
     const { connection, user } = pusher;
     connection.bind("connected", () => tell("connection", "connected", connection.socket_id));
     connection.bind("disconnected", () => tell("connection", "disconnected"));
-    connection.bind("error", (error) => tell("connection", "error", error?.data ?? describe(error)));
+    connection.bind("error", (error) => {
+      tell("connection", "error", error?.data ?? error?.error?.data ?? describe(error));
+    });
     user.bind_global((event, data) => tell("user", event, data));
     user.watchlist.bind_global((event, { user_ids }) => tell("watchlist", event, user_ids));
   },

@@ -31,7 +31,7 @@ impl Dispatcher {
                 self.shards.warm_up(now.into_std());
                 warm.set(true);
             }
-            self.tell(self.shards.tick(now.into_std()));
+            self.shards.tick(now.into_std(), &mut |happened| self.tell(happened));
             round = round.wrapping_add(1);
             if round.is_multiple_of(MEASURED) {
                 self.measure(ready);

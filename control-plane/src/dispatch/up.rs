@@ -14,7 +14,7 @@ use tracing::info;
 use super::Dispatcher;
 use crate::{
     node::Attachment,
-    shards::{MemberReport, Report, Wanted},
+    shards::{MemberReport, Report, Tell, Wanted},
     webhooks::Happening,
 };
 
@@ -77,6 +77,7 @@ impl Dispatcher {
     ) -> Result<(), Rejection> {
         let apps = self.apps();
         let report = Report { from, apps: &apps, now };
+        let tell: Tell<'_> = &mut |happened| self.tell(happened);
         for wanted in interest.channels {
             let app = app_id(&wanted.app_id)?;
             let channel = ChannelName::trusted(&wanted.channel);
@@ -86,13 +87,13 @@ impl Dispatcher {
                 watched: wanted.watched,
                 since: wanted.since,
             };
-            self.tell(self.shards.set_interest(&report, (&app, &channel), wanted));
+            self.shards.set_interest(&report, (&app, &channel), wanted, tell);
         }
         for member in interest.members {
             let app = app_id(&member.app_id)?;
             let channel = ChannelName::trusted(&member.channel);
             let member = member_report(&member)?;
-            self.tell(self.shards.set_member(&report, (&app, &channel), &member));
+            self.shards.set_member(&report, (&app, &channel), &member, tell);
         }
         for count in interest.connections {
             self.nodes.set_connections(&from.node, app_id(&count.app_id)?, count.connections);

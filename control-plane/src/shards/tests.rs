@@ -18,6 +18,7 @@ use model::{
 use prometheus_client::metrics::counter::Counter;
 use proto::internal::{DispatchedEvent, Hello, attach_response::Down, notice::Notice as Kind};
 
+use super::Tell;
 use super::{Budget, Dispatched, Happened, MemberReport, Report, Shards, Wanted};
 use crate::{
     ack::Ack,
@@ -109,13 +110,17 @@ impl World {
 
     fn interest(&mut self, fake: &Fake, channel: &str, wanted: Wanted) {
         let report = Report { from: &fake.stream, apps: &self.apps, now: self.now };
-        let told = self.shards.set_interest(&report, (&app_id(), &name(channel)), wanted);
+        let mut told = Vec::new();
+        let tell: Tell<'_> = &mut |happened| told.push(happened);
+        self.shards.set_interest(&report, (&app_id(), &name(channel)), wanted, tell);
         self.told(told);
     }
 
     fn member(&mut self, fake: &Fake, channel: &str, member: &MemberReport) {
         let report = Report { from: &fake.stream, apps: &self.apps, now: self.now };
-        let told = self.shards.set_member(&report, (&app_id(), &name(channel)), member);
+        let mut told = Vec::new();
+        let tell: Tell<'_> = &mut |happened| told.push(happened);
+        self.shards.set_member(&report, (&app_id(), &name(channel)), member, tell);
         self.told(told);
     }
 
@@ -128,13 +133,16 @@ impl World {
     }
 
     fn forget(&mut self, fake: &Fake, kept: Option<u32>) {
-        let told = self.shards.forget(&fake.stream.node, kept, (&self.apps, self.now));
+        let mut told = Vec::new();
+        let tell: Tell<'_> = &mut |happened| told.push(happened);
+        self.shards.forget(&fake.stream.node, kept, (&self.apps, self.now), tell);
         self.told(told);
     }
 
     fn tick(&mut self, later: Duration) {
         self.now += later;
-        let told = self.shards.tick(self.now);
+        let mut told = Vec::new();
+        self.shards.tick(self.now, &mut |happened| told.push(happened));
         self.told(told);
     }
 

@@ -6,17 +6,18 @@
 //! finds the groups that an event concerns without looking at the others.
 //!
 //! ```
-//! use data_plane_core::{Filter, FilterGroups};
+//! use data_plane_core::{Filter, FilterGroups, TagList};
 //! use model::Tags;
 //!
 //! let goals = Filter::parse(r#"{"key":"type","cmp":"eq","val":"goal"}"#)?;
 //! let tags = Tags::from([("type".to_owned(), "goal".to_owned())]);
-//! assert!(goals.matches(Some(&tags)));
+//! let tags = TagList::of(Some(&tags));
+//! assert!(goals.matches(&tags));
 //!
 //! let mut groups: FilterGroups<Vec<u32>> = FilterGroups::new();
 //! let group = groups.enter(goals);
 //! groups.get_mut(group).push(7);
-//! groups.for_each_match(Some(&tags), |_, subscribers| assert_eq!(subscribers, &[7]));
+//! groups.for_each_match(&tags, |_, subscribers| assert_eq!(subscribers, &[7]));
 //! assert_eq!(groups.leave(group), Some(vec![7]));
 //! # Ok::<(), data_plane_core::InvalidFilter>(())
 //! ```
@@ -26,24 +27,22 @@ mod operator;
 mod parse;
 
 mod number;
+mod tags;
 mod tree;
+mod word;
 
 mod anchors;
 mod groups;
 
 use std::sync::Arc;
 
-use model::Tags;
-
 use self::tree::Node;
 pub use self::{
     groups::{FilterGroups, GroupId},
     invalid::{FilterFault, InvalidFilter},
     operator::{Comparison, Logic},
+    tags::TagList,
 };
-
-/// What an event without tags is matched against.
-static NO_TAGS: Tags = Tags::new();
 
 /// A condition on the tags of an event. Cheap to clone: the tree is shared.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,10 +65,10 @@ impl Filter {
         parse::parse(json).map(|root| Self(Arc::new(root)))
     }
 
-    /// Whether an event with these tags is wanted. An event without tags has none of them.
+    /// Whether an event with these tags is wanted.
     #[must_use]
-    pub fn matches(&self, tags: Option<&Tags>) -> bool {
-        self.0.matches(tags.unwrap_or(&NO_TAGS))
+    pub fn matches(&self, tags: &TagList<'_>) -> bool {
+        self.0.matches(tags)
     }
 }
 

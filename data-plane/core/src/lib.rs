@@ -25,9 +25,11 @@ mod subscription;
 mod wheel;
 
 pub use close::CloseCode;
-pub use filter::{Comparison, Filter, FilterFault, FilterGroups, GroupId, InvalidFilter, Logic};
+pub use filter::{
+    Comparison, Filter, FilterFault, FilterGroups, GroupId, InvalidFilter, Logic, TagList,
+};
 pub use hub::{Hub, Subscribed, Unsubscribed};
 pub use presence::{Change, Presence};
 pub use session::{Effect, Member, Session, SessionConfig};
-pub use subscription::SocketKey;
+pub use subscription::{SocketKey, Terms};
 pub use wheel::Wheel;

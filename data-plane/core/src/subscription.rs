@@ -1,6 +1,8 @@
 //! One socket in one channel.
 
-use model::SocketId;
+use model::{DeltaAlgorithm, SocketId};
+
+use crate::Filter;
 
 /// Names a socket on its shard thread. A reused index has another generation, so that a key kept
 /// for longer than its socket is recognised.
@@ -19,4 +21,21 @@ pub(crate) struct Subscriber {
     pub(crate) key: SocketKey,
     /// The Pusher name, by which a publisher leaves a socket out.
     pub(crate) id: SocketId,
+}
+
+/// How a subscription wants its events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Only those with matching tags; `None`: all.
+    pub filter: Option<Filter>,
+    /// As differences to earlier ones; `None`: whole.
+    pub delta: Option<DeltaAlgorithm>,
+}
+
+impl Terms {
+    /// Whether it wants every event as it is, as most do.
+    #[must_use]
+    pub fn are_plain(&self) -> bool {
+        self.filter.is_none() && self.delta.is_none()
+    }
 }

@@ -1308,7 +1308,7 @@ pub struct AppLimits {
     /// Events per batch. Default: 10.
     #[prost(uint32, optional, tag = "13")]
     pub batch_events_max: ::core::option::Option<u32>,
-    /// Users of a presence channel. Default: 100.
+    /// Users of a presence channel. Default: 100. Times presence_member_kib_max at most 32,768 KiB.
     #[prost(uint32, optional, tag = "14")]
     pub presence_members_max: ::core::option::Option<u32>,
     /// One member's user_info, in KiB of 1,024 bytes. Default: 2.

@@ -114,7 +114,8 @@ impl Stage {
 impl AllInOne {
     async fn start(app: App, arguments: &[String]) -> Self {
         let folder = TempDir::new().expect("a folder for the test");
-        let [address, operations] = [free_port(), free_port()].map(|port| ([127, 0, 0, 1], port).into());
+        let [address, operations] =
+            [free_port(), free_port()].map(|port| ([127, 0, 0, 1], port).into());
         let own = [
             format!("--listen={address}"),
             format!("--operations-listen={operations}"),

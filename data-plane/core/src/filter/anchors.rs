@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::tree::{Junction, Leaf, Node, Test};
+use super::{
+    tree::{Junction, Leaf, Node, Test},
+    word::Word,
+};
 
 /// A filter with more anchors is not worth its place in the index.
 pub(super) const ANCHORS_MAX: usize = 256;
@@ -71,7 +74,7 @@ impl Found {
         if leaf.negated {
             return None;
         }
-        let tag = |value| (Arc::clone(&leaf.key), Arc::clone(value));
+        let tag = |value: &Word<_>| (Arc::clone(&leaf.key.text), Arc::clone(&value.text));
         let tags: Vec<Anchor> = values.iter().map(tag).collect();
         let cost = tags.iter().map(|tag| crowd(tag) + 1).sum();
         Some(Self { tags, sufficient: true, cost })

@@ -6,11 +6,10 @@ mod tests;
 use std::{collections::BTreeSet, mem, sync::Arc};
 
 use foldhash::HashMap;
-use model::Tags;
 use slab::Slab;
 
 use super::{
-    Filter, NO_TAGS,
+    Filter, TagList,
     anchors::{Anchor, Anchors},
 };
 
@@ -120,7 +119,7 @@ impl<G: Default> FilterGroups<G> {
 impl<G> FilterGroups<G> {
     /// Calls `visit` once with each group whose filter matches. The order depends on nothing but
     /// the tags and the groups. Allocates nothing.
-    pub fn for_each_match(&mut self, tags: Option<&Tags>, mut visit: impl FnMut(GroupId, &mut G)) {
+    pub fn for_each_match(&mut self, tags: &TagList<'_>, mut visit: impl FnMut(GroupId, &mut G)) {
         self.events += 1;
         for id in &self.anywhere {
             let group = &mut self.groups[id.place()];
@@ -131,9 +130,9 @@ impl<G> FilterGroups<G> {
         if self.by_tag.is_empty() {
             return;
         }
-        for (key, value) in tags.unwrap_or(&NO_TAGS) {
-            let values = self.by_tag.get(key.as_str());
-            for id in values.and_then(|values| values.get(value.as_str())).into_iter().flatten() {
+        for tag in tags.iter() {
+            let values = self.by_tag.get(tag.key.text);
+            for id in values.and_then(|values| values.get(tag.value)).into_iter().flatten() {
                 let group = &mut self.groups[id.place()];
                 let seen = mem::replace(&mut group.seen, self.events);
                 if seen != self.events && group.is_matched_at_anchor(tags) {
@@ -180,7 +179,7 @@ impl<G> FilterGroups<G> {
 
 impl<G> Group<G> {
     /// Whether an event matches that has one of the tags where the group stands.
-    fn is_matched_at_anchor(&self, tags: Option<&Tags>) -> bool {
+    fn is_matched_at_anchor(&self, tags: &TagList<'_>) -> bool {
         self.anchors.as_ref().is_some_and(|anchors| anchors.sufficient) || self.filter.matches(tags)
     }
 }

@@ -12,6 +12,7 @@ use super::{
     Comparison, Filter, FilterFault, InvalidFilter, Logic,
     number::{Number, Relation},
     tree::{Junction, Leaf, Node, Test},
+    word::Word,
 };
 use crate::frame::json;
 
@@ -185,7 +186,7 @@ impl Members<'_> {
             vals: self.vals.map(values).transpose()?.unwrap_or_default(),
         };
         let negated = comparison.is_negative();
-        Ok(Node::Leaf(Leaf { test: operands.test()?, key: key.into(), negated }))
+        Ok(Node::Leaf(Leaf { test: operands.test()?, key: Word::new(key.into()), negated }))
     }
 }
 
@@ -210,7 +211,7 @@ impl Operands {
     fn test(self) -> Result<Test, FilterFault> {
         Ok(match self.comparison {
             Comparison::Ex | Comparison::Nex => Test::Present,
-            Comparison::Eq | Comparison::Neq => Test::Is(self.val()?),
+            Comparison::Eq | Comparison::Neq => Test::Is(Word::new(self.val()?)),
             Comparison::In | Comparison::Nin => Test::one_of(self.vals()?),
             Comparison::Sw => Test::StartsWith(self.val()?),
             Comparison::Ew => Test::EndsWith(self.val()?),

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
-use model::Tags;
-
-use super::number::{Number, Relation};
+use super::{
+    number::{Number, Relation},
+    tags::{Tag, TagList},
+    word::Word,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Node {
@@ -25,7 +27,7 @@ pub(super) enum Junction {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Leaf {
     pub(super) test: Test,
-    pub(super) key: Arc<str>,
+    pub(super) key: Word<Arc<str>>,
     pub(super) negated: bool,
 }
 
@@ -33,9 +35,9 @@ pub(super) struct Leaf {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Test {
     Present,
-    Is(Arc<str>),
+    Is(Word<Arc<str>>),
     /// Two values at least, sorted and distinct.
-    OneOf(Box<[Arc<str>]>),
+    OneOf(Box<[Word<Arc<str>>]>),
     StartsWith(Arc<str>),
     EndsWith(Arc<str>),
     Relates(Relation, Number),
@@ -73,7 +75,7 @@ impl Node {
         }
     }
 
-    pub(super) fn matches(&self, tags: &Tags) -> bool {
+    pub(super) fn matches(&self, tags: &TagList<'_>) -> bool {
         match self {
             Self::Leaf(leaf) => leaf.matches(tags),
             Self::Branch(Junction::All, children) => children.iter().all(|node| node.matches(tags)),
@@ -92,27 +94,31 @@ impl Junction {
 }
 
 impl Leaf {
-    fn matches(&self, tags: &Tags) -> bool {
-        tags.get(&*self.key).is_some_and(|tag| self.test.holds(tag)) != self.negated
+    fn matches(&self, tags: &TagList<'_>) -> bool {
+        tags.get(&self.key).is_some_and(|tag| self.test.holds(tag)) != self.negated
     }
 }
 
 impl Test {
-    pub(super) fn one_of(mut values: Vec<Arc<str>>) -> Self {
+    pub(super) fn one_of(values: Vec<Arc<str>>) -> Self {
+        let mut values: Vec<_> = values.into_iter().map(Word::new).collect();
         values.sort_unstable();
         values.dedup();
         if values.len() == 1 { Self::Is(values.remove(0)) } else { Self::OneOf(values.into()) }
     }
 
-    fn holds(&self, tag: &str) -> bool {
+    fn holds(&self, tag: &Tag<'_>) -> bool {
         match self {
             Self::Present => true,
-            Self::Is(value) => tag == &**value,
-            Self::OneOf(values) => values.binary_search_by(|value| (**value).cmp(tag)).is_ok(),
-            Self::StartsWith(value) => tag.starts_with(&**value),
-            Self::EndsWith(value) => tag.ends_with(&**value),
-            Self::Relates(relation, bound) => relation.holds(Number::parse(tag), *bound),
-            Self::Contains(value) => tag.contains(&**value),
+            Self::Is(value) => value.is(&Word::new(tag.value)),
+            Self::OneOf(values) => {
+                let tag = Word::new(tag.value);
+                values.binary_search_by(|value| value.order(&tag)).is_ok()
+            }
+            Self::StartsWith(value) => tag.value.starts_with(&**value),
+            Self::EndsWith(value) => tag.value.ends_with(&**value),
+            Self::Relates(relation, bound) => relation.holds(tag.number(), *bound),
+            Self::Contains(value) => tag.value.contains(&**value),
         }
     }
 }

@@ -53,12 +53,12 @@ pub(crate) fn evaluate(node: &Value, tags: &BTreeMap<String, String>) -> bool {
         Some(_) => return !evaluate(&node["nodes"][0], tags),
         None => {}
     }
-    let tag = tags.get(node["key"].as_str().unwrap());
+    let tag = tags.get(node["key"].as_str().expect("a leaf has a key"));
     let val = text(&node["val"]).unwrap_or_default();
     let vals: Vec<String> =
-        node["vals"].as_array().into_iter().flatten().map(|val| text(val).unwrap()).collect();
+        node["vals"].as_array().into_iter().flatten().filter_map(text).collect();
     let numbers = || Some((tag?.parse::<f64>().ok()?, val.parse::<f64>().ok()?));
-    match node["cmp"].as_str().unwrap() {
+    match node["cmp"].as_str().expect("a leaf has a comparison") {
         "eq" => tag == Some(&val),
         "neq" => tag != Some(&val),
         "in" => tag.is_some_and(|tag| vals.contains(tag)),

@@ -17,7 +17,7 @@ use tests::{
 
 /// What runs where.
 #[derive(Clone, Copy, Debug)]
-pub enum Layout {
+pub(super) enum Layout {
     /// The all-in-one, with the development app of a first start.
     OneProcess,
     /// A gateway, a control plane and a node, and a real etcd.
@@ -25,24 +25,24 @@ pub enum Layout {
 }
 
 /// Processes that are ready, and where they serve.
-pub struct Planes {
-    pub rest: u16,
-    pub sockets: u16,
-    pub grpc: u16,
-    pub operations: u16,
-    pub token: String,
-    pub folder: TempDir,
+pub(super) struct Planes {
+    pub(super) rest: u16,
+    pub(super) sockets: u16,
+    pub(super) grpc: u16,
+    pub(super) operations: u16,
+    pub(super) token: String,
+    pub(super) folder: TempDir,
     _processes: Vec<Process>,
     _etcd: Option<Etcd>,
     _place: Place,
 }
 
-pub fn address(port: u16) -> SocketAddr {
+pub(super) fn address(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
 }
 
 /// The app that the libraries use. The Python library takes no app id but digits.
-pub fn account() -> Credentials {
+pub(super) fn account() -> Credentials {
     let [app_id, key, secret] = ["1000", "sdk-key", "sdk-secret"].map(str::to_owned);
     Credentials { app_id, key, secret }
 }
@@ -53,7 +53,7 @@ fn flags(flags: &[(&str, String)]) -> Vec<String> {
 
 impl Planes {
     /// Starts the processes; the app has these settings.
-    pub async fn start(layout: Layout, app: Value) -> Self {
+    pub(super) async fn start(layout: Layout, app: Value) -> Self {
         let planes = match layout {
             Layout::OneProcess => one_process().await,
             Layout::ThreeProcesses => three_processes().await,
@@ -88,7 +88,7 @@ async fn one_process() -> Planes {
         ("operations-listen", address(operations).to_string()),
         ("data", folder.path().display().to_string()),
     ]);
-    arguments.push("--allow-private-webhooks".into());
+    arguments.push("--webhooks-private-addresses-allowed".into());
     let process = Process::start("carillon", &arguments);
     is_ready(address(operations)).await;
     let token = std::fs::read_to_string(folder.path().join("admin-token")).unwrap();
@@ -122,7 +122,7 @@ async fn three_processes() -> Planes {
         ("admin-token", ADMIN_TOKEN.to_owned()),
         ("expect-nodes", "1".to_owned()),
     ]);
-    control_plane.push("--allow-private-webhooks".into());
+    control_plane.push("--webhooks-private-addresses-allowed".into());
     let node = flags(&[
         ("listen", address(sockets).to_string()),
         ("operations-listen", address(of_node).to_string()),

@@ -28,7 +28,8 @@ async fn members_come_and_go(layout: Layout) {
 
 async fn come_and_go(room: &str, tabs: &mut Tabs, node: &mut Backend) {
     let cached = room.contains("cache");
-    let alone = json!({ "me": member("ann", "Ann"), "count": 1, "members": { "ann": { "name": "Ann" } } });
+    let alone =
+        json!({ "me": member("ann", "Ann"), "count": 1, "members": { "ann": { "name": "Ann" } } });
     assert_eq!(tabs.subscribe("ann", room).await, alone);
     if cached {
         tabs.expect("ann", room, "pusher:cache_miss", json!({})).await;

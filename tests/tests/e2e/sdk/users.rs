@@ -80,8 +80,9 @@ async fn a_terminated_user_stays_out(layout: Layout) {
     let terminated = node.call("terminateUserConnections", json!(["ann"])).await;
     assert_eq!(terminated, json!({ "ok": true }));
     for tab in ["ann", "ann's phone"] {
-        // The error that the server sends, then the one that pusher-js makes of the close code.
-        for _ in 0..2 {
+        // The error that the server sends, then what pusher-js makes of the close code: an error of
+        // the connection, and one of its socket.
+        for _ in 0..3 {
             let error = tabs.next(tab, "connection").await;
             assert_eq!((&error["event"], &error["data"]["code"]), (&json!("error"), &json!(4009)));
         }

@@ -1,3 +1,5 @@
+use model::Tags;
+
 use super::*;
 
 fn filter(json: &str) -> Filter {
@@ -12,7 +14,7 @@ fn matching(groups: &mut FilterGroups<u32>, pairs: &[(&str, &str)]) -> Vec<Group
     let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     let tags: Tags = pairs.iter().map(pair).collect();
     let mut matching = Vec::new();
-    groups.for_each_match(Some(&tags), |group, _| matching.push(group));
+    groups.for_each_match(&TagList::of(Some(&tags)), |group, _| matching.push(group));
     matching
 }
 
