@@ -25,8 +25,9 @@ const BURST_MIN: f64 = 10.0;
 const CREDIT: f64 = 0.2;
 /// The share of new tokens that pays off what promises took. Promises are given out at this rate.
 const REPAYMENT: f64 = 0.5;
-/// Promises are spread over this long; when there are more, they are given all the same.
-const HORIZON: Duration = Duration::from_secs(2);
+/// Promises are spread over the window that callers are told of; when there are more, they are given
+/// all the same.
+const HORIZON: Duration = Duration::from_secs(1);
 
 /// Admits `per_second` on average.
 #[derive(Debug)]

@@ -8,14 +8,14 @@ use std::{
 
 use bytes::Bytes;
 use data_plane_core::frame;
-use model::{AppId, ChannelName, UserId, UserInfo};
+use model::{AppId, ChannelDelta, ChannelName, UserId, UserInfo};
 use proto::{
     internal::{DataForm, DispatchedEvent, Member, MemberVerdict, notice::Notice},
     v1::CachedEvent,
 };
 
 use crate::{
-    inbox::{Delivery, Step},
+    inbox::{Delivery, Published, Step},
     interest::Threads,
     node::Node,
     states::{Batches, Cached, States, has_state},
@@ -49,29 +49,34 @@ impl<'a> Batch<'a> {
         if threads == 0 && event.cache_ttl_ms == 0 {
             return;
         }
-        let Some(frame) = encode(self.node, &event) else {
+        let tags_shown = event.tags.is_some() && shows_tags(self.node, &event);
+        let Some(frame) = encode(&event, tags_shown) else {
             return;
         };
         if event.cache_ttl_ms > 0 {
-            self.keep(&mut event, &frame);
+            self.keep(&event, &frame, tags_shown);
         }
-        let DispatchedEvent { app_id: app, channel, excluded, .. } = event;
-        self.push(Delivery { app, channel, excluded: excluded.map(Into::into), frame }, threads);
+        let from_backend = event.data_form() == DataForm::Unspecified;
+        let DispatchedEvent { app_id: app, channel, excluded, name, data, tags, delta, .. } = event;
+        let tags = tags.map(|tags| tags.pairs);
+        let event = from_backend.then_some(Published { name, data, tags, tags_shown, delta });
+        let excluded = excluded.map(Into::into);
+        self.push(Delivery { app, channel, excluded, frame, event }, threads);
     }
 
-    /// What later subscribers of a cache channel see. It has no tags: they are for filters, which do
-    /// not look at it.
-    fn keep(&mut self, event: &mut DispatchedEvent, frame: &Bytes) {
+    /// What later subscribers of a cache channel see: it shows no tags.
+    fn keep(&mut self, event: &DispatchedEvent, frame: &Bytes, tags_shown: bool) {
         let Some((app, channel)) = names(event) else {
             return;
         };
-        let frame = match event.tags.take() {
-            Some(_) => encode(self.node, event),
-            None => Some(frame.clone()),
+        let frame = match tags_shown {
+            true => encode(event, false),
+            false => Some(frame.clone()),
         };
         let until = self.now + Duration::from_millis(event.cache_ttl_ms.into());
         if let Some((states, frame)) = self.states.as_mut().zip(frame) {
-            states.keep((&app, &channel), Cached { frame, until });
+            let tags = event.tags.as_ref().map(|tags| tags.pairs.clone());
+            states.keep((&app, &channel), Cached { frame, tags, until });
         }
     }
 
@@ -122,7 +127,8 @@ impl<'a> Batch<'a> {
                 let text = frame::subscription_count(channel.as_str(), count.subscriptions);
                 let frame = wire::text(&text).into();
                 let (app, channel) = (app.to_string(), channel.to_string());
-                self.push(Delivery { app, channel, excluded: None, frame }, threads);
+                let delivery = Delivery { app, channel, excluded: None, frame, event: None };
+                self.push(delivery, threads);
             }
             Notice::Occupancy(occupancy) => self.occupy((app, channel), occupancy.occupied),
             Notice::Termination(_) => self.step(threads, || {
@@ -134,8 +140,7 @@ impl<'a> Batch<'a> {
 
     fn let_in(&mut self, app: &AppId, channel: &ChannelName) {
         if let Some(states) = &mut self.states {
-            let let_in = states.let_in((app, channel), self.now, &mut self.steps);
-            self.node.report_misses((app, channel), let_in);
+            states.let_in((app, channel), self.now, &mut self.steps);
         }
     }
 
@@ -171,7 +176,8 @@ impl<'a> Batch<'a> {
         let frame = wire::text_with(|buffer| {
             frame::event_into(buffer, &cached.name, channel.as_str(), &cached.data, None);
         });
-        Cached { frame, until: self.now + Duration::from_millis(cached.ttl_ms.into()) }
+        let tags = cached.tags.map(|tags| tags.pairs);
+        Cached { frame, tags, until: self.now + Duration::from_millis(cached.ttl_ms.into()) }
     }
 }
 
@@ -185,18 +191,24 @@ fn member(member: Member) -> (UserId, UserInfo) {
     (UserId::trusted(&member.user_id), info.into())
 }
 
-/// The frame, encoded here once for the whole node.
-fn encode(node: &Node, event: &DispatchedEvent) -> Option<Bytes> {
-    let data = std::str::from_utf8(&event.data).ok()?;
-    let shows_tags = || {
-        let apps = node.apps.borrow();
-        let app = apps.as_ref().and_then(|apps| apps.by_id(&event.app_id).cloned());
-        app.is_some_and(|app| app.features.tag_filtering && app.features.tags_delivered)
+/// Whether clients see the tags of an event: as its channel's settings say, or its app's.
+fn shows_tags(node: &Node, event: &DispatchedEvent) -> bool {
+    let apps = node.apps.borrow();
+    let Some(app) = apps.as_ref().and_then(|apps| apps.by_id(&event.app_id)) else {
+        return false;
     };
+    let channel = ChannelDelta::find(&app.channel_deltas, &event.channel);
+    let shown = channel.and_then(|channel| channel.tags_delivered);
+    app.features.tag_filtering && shown.unwrap_or(app.features.tags_delivered)
+}
+
+/// The frame, encoded here once for the whole node.
+fn encode(event: &DispatchedEvent, tags_shown: bool) -> Option<Bytes> {
+    let data = std::str::from_utf8(&event.data).ok()?;
     let (name, channel, user) = (&*event.name, &*event.channel, event.user_id.as_deref());
     Some(wire::text_with(|buffer| match event.data_form() {
         DataForm::Unspecified => {
-            let tags = event.tags.as_ref().filter(|_| shows_tags()).map(|tags| &tags.pairs);
+            let tags = event.tags.as_ref().filter(|_| tags_shown).map(|tags| &tags.pairs);
             frame::event_into(buffer, name, channel, data, tags);
         }
         DataForm::Json => frame::client_event_into(buffer, name, channel, Some(data), user),

@@ -6,9 +6,9 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use data_plane_core::{CloseCode, SocketKey};
+use data_plane_core::{CloseCode, Event, SocketKey, delta};
 use futures_util::task::AtomicWaker;
-use model::{AppId, Apps, ChannelName, SocketId, UserId};
+use model::{AppId, Apps, ChannelName, SocketId, Tags, UserId};
 
 use crate::{interest::ChannelKey, socket::Incoming, states::Join};
 
@@ -78,6 +78,39 @@ pub struct Delivery {
     pub excluded: Option<SocketId>,
     /// The WebSocket frame.
     pub frame: Bytes,
+    /// What filters and deltas look at; `None` for what goes to all subscribers as it is: what clients
+    /// publish, and news of the channel.
+    pub event: Option<Published>,
+}
+
+/// An event that a backend has published.
+#[derive(Debug)]
+pub struct Published {
+    /// Its name.
+    pub name: String,
+    /// Its data.
+    pub data: Bytes,
+    /// Its tags.
+    pub tags: Option<Tags>,
+    /// Whether clients see the tags.
+    pub tags_shown: bool,
+    /// Deltas for this event: forced, forbidden, or as configured.
+    pub delta: Option<bool>,
+}
+
+impl Published {
+    /// The event as the hub looks at it; `text` is the payload of its frame.
+    pub(crate) fn event<'a>(&'a self, text: &'a Bytes) -> Event<'a> {
+        let tags = self.tags.as_ref();
+        let published = delta::Published {
+            name: &self.name,
+            data: std::str::from_utf8(&self.data).unwrap_or_default(),
+            tags: tags.filter(|_| self.tags_shown),
+            delta: self.delta,
+            text,
+        };
+        Event { published, tags }
+    }
 }
 
 /// A handle on a shard thread's queue. What grows it is bounded elsewhere: deliveries by the control

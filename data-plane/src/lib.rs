@@ -109,7 +109,9 @@ impl DataPlane {
             let shard_node = Arc::clone(&node);
             std::thread::Builder::new()
                 .name(format!("shard-{thread}"))
-                .spawn(move || Shard::new(thread, shard_node, poll, shard::clock()).run())
+                .spawn(move || {
+                    Shard::new(thread, shard_node, poll, (shard::clock(), random() as u64)).run()
+                })
                 .context("no thread for a shard")?;
         }
         let attachment = Attachment {

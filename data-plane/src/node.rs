@@ -22,7 +22,7 @@ use crate::{
     metrics::NodeMetrics,
     reports::{Full, Reports},
     socket::SocketLimits,
-    states::{Batches, LetIn, Place, States},
+    states::{Batches, Place, States},
 };
 
 /// One data-plane process.
@@ -124,10 +124,9 @@ impl Node {
         }
         drop(interest);
         let mut batches = self.batches();
-        let let_in = states.let_in(channel, now, &mut batches);
+        states.let_in(channel, now, &mut batches);
         self.take(batches);
         drop(states);
-        self.report_misses(channel, let_in);
         self.report();
     }
 
@@ -171,13 +170,11 @@ impl Node {
         said
     }
 
-    /// Some sockets found a cache channel empty.
-    pub fn report_misses(&self, (app, channel): Channel<'_>, let_in: LetIn) {
-        for _ in 0..let_in.misses {
-            let miss = CacheMiss { app_id: app.to_string(), channel: channel.to_string() };
-            if self.say(Up::CacheMiss(miss)).is_err() {
-                self.metrics.reports_dropped.inc();
-            }
+    /// A socket found nothing for it in a cache channel.
+    pub fn report_miss(&self, (app, channel): Channel<'_>) {
+        let miss = CacheMiss { app_id: app.to_string(), channel: channel.to_string() };
+        if self.say(Up::CacheMiss(miss)).is_err() {
+            self.metrics.reports_dropped.inc();
         }
     }
 
@@ -194,10 +191,7 @@ impl Node {
         let given_up = states.give_up((since, now), &mut batches);
         self.take(batches);
         drop(states);
-        self.metrics.degraded.inc_by((given_up.len() + confirmed.len()) as u64);
-        for (app, channel, let_in) in &given_up {
-            self.report_misses((app, channel), *let_in);
-        }
+        self.metrics.degraded.inc_by(u64::from(given_up) + confirmed.len() as u64);
         confirmed
     }
 

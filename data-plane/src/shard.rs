@@ -3,6 +3,7 @@
 //! Each turn: read what sockets sent, run the commands in the inbox, fire the timers, and then write
 //! once to every socket that has something waiting: events that wait together leave in one write.
 
+mod copies;
 mod sessions;
 mod subscriptions;
 mod watchers;
@@ -13,18 +14,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use data_plane_core::{CloseCode, Effect, Hub, SocketKey, Wheel};
+use data_plane_core::{CloseCode, Effect, Form, Hub, SocketKey, Wheel, delta::DeltaWriter};
 use mio::{Events, Interest as Readiness, Poll, Token};
 use model::Apps;
 use slab::Slab;
 use tracing::debug;
 
-use self::watchers::Watchers;
+use self::{copies::Copies, watchers::Watchers};
 use crate::{
     inbox::{Command, Delivery, Inbox, Progress, Step},
     node::Node,
     outbox::Frame,
     socket::{Flushed, Incoming, Received, Socket},
+    wire,
 };
 
 const WAKE: Token = Token(usize::MAX);
@@ -48,6 +50,8 @@ pub struct Shard {
     inbox: Arc<Inbox>,
     poll: Poll,
     hub: Hub,
+    /// Makes delta frames.
+    writer: DeltaWriter,
     /// Which sockets watch which users.
     watchers: Watchers,
     sockets: Slab<Socket>,
@@ -73,16 +77,18 @@ struct Drain {
 }
 
 impl Shard {
-    /// A thread without sockets; `poll` is the one whose waker is in `inbox`.
+    /// A thread without sockets; `poll` is the one whose waker is in `inbox`. `random` must be
+    /// different in each life of each thread.
     #[must_use]
-    pub fn new(thread: usize, node: Arc<Node>, poll: Poll, now: Instant) -> Self {
+    pub fn new(thread: usize, node: Arc<Node>, poll: Poll, (now, random): (Instant, u64)) -> Self {
         let inbox = Arc::clone(&node.inboxes[thread]);
         Self {
             thread,
             node,
             inbox,
             poll,
-            hub: Hub::default(),
+            hub: Hub::new(random),
+            writer: DeltaWriter::new(wire::text_header),
             watchers: Watchers::default(),
             sockets: Slab::new(),
             generation: 0,
@@ -232,20 +238,36 @@ impl Shard {
     }
 
     fn push(&mut self, delivery: &Delivery, now: Instant) {
-        let Self { hub, sockets, dirty, slow, node, .. } = self;
+        let Self { hub, sockets, dirty, slow, node, writer, .. } = self;
         // One copy for the thread: its sockets then share it without atomics.
-        let frame: Frame = Rc::from(&delivery.frame[..]);
-        let pushed = hub.deliver(&delivery.app, &delivery.channel, delivery.excluded, |key| {
+        let plain: Frame = Rc::from(&delivery.frame[..]);
+        let mut push = |key: SocketKey, frame: &Frame| {
             let Some(socket) = sockets.get_mut(key.index as usize) else {
                 return;
             };
-            if socket.push(Rc::clone(&frame), node.limits).is_err() {
+            if socket.push(Rc::clone(frame), node.limits).is_err() {
                 slow.push(key);
             } else if !socket.dirty {
                 socket.dirty = true;
                 dirty.push(key);
             }
-        });
+        };
+        let (app, channel, excluded) = (&*delivery.app, &*delivery.channel, delivery.excluded);
+        let pushed =
+            match &delivery.event {
+                None => hub.deliver(app, channel, excluded, |key| push(key, &plain)),
+                Some(published) => {
+                    let text = wire::payload(&delivery.frame);
+                    let event = published.event(&text);
+                    let mut copies = Copies::default();
+                    hub.deliver_event((app, channel), (&event, excluded), writer, |key, form| {
+                        match form {
+                            Form::Plain => push(key, &plain),
+                            Form::Own(frame) => push(key, copies.of(frame)),
+                        }
+                    })
+                }
+            };
         self.node.metrics.deliveries.inc_by(pushed.into());
         for key in std::mem::take(&mut self.slow) {
             self.close(key, CloseCode::SlowConsumer, now);
@@ -253,6 +275,9 @@ impl Shard {
     }
 
     fn change_apps(&mut self, apps: &Arc<Apps>, now: Instant) {
+        for app in apps.iter() {
+            self.hub.change_app(app);
+        }
         for key in self.keys() {
             let mut effects = std::mem::take(&mut self.effects);
             if let Some(session) = self.socket(key).and_then(|socket| socket.session.as_mut()) {

@@ -10,7 +10,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 use bytes::Bytes;
 use data_plane_core::{Change, Member, Presence, SocketKey, frame};
 use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
-use model::{AppId, ChannelKind, ChannelName, UserId, UserInfo};
+use model::{AppId, ChannelKind, ChannelName, Tags, UserId, UserInfo};
 
 use crate::{
     inbox::{Delivery, Step},
@@ -47,7 +47,7 @@ struct State {
     sockets: HashSet<Place>,
     per_thread: Box<[u32]>,
     presence: Option<Presence<Place>>,
-    cached: Option<Cached>,
+    cached: Option<Arc<Cached>>,
     /// Sockets of a channel without presence that wait until its state is told.
     waiting: Vec<(Place, Instant)>,
     told: bool,
@@ -56,8 +56,10 @@ struct State {
 /// The last event of a cache channel, as it is sent.
 #[derive(Clone, Debug)]
 pub struct Cached {
-    /// The frame.
+    /// The frame, without tags.
     pub frame: Bytes,
+    /// What subscribers' filters read.
+    pub tags: Option<Tags>,
     /// It is shown no longer after this.
     pub until: Instant,
 }
@@ -73,8 +75,10 @@ pub struct Join {
     pub channel: ChannelName,
     /// Who it is there, in presence channels.
     pub user: Option<UserId>,
-    /// What it is told first, each a WebSocket frame.
-    pub frames: Vec<Bytes>,
+    /// What it is told first.
+    pub success: Bytes,
+    /// What it is shown of a cache channel; `None` where nothing is kept.
+    pub shown: Option<Arc<Cached>>,
 }
 
 /// What a join or a leave changed for the control plane.
@@ -84,13 +88,6 @@ pub struct Changed {
     pub subscriptions: u32,
     /// The user has come to this node, or has left it.
     pub user: bool,
-}
-
-/// Sockets that were let in, and how many of them found a cache channel empty.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LetIn {
-    /// Cache misses.
-    pub misses: u32,
 }
 
 /// Whether subscribers of the channel wait for its state.
@@ -152,30 +149,22 @@ impl States {
         (app, channel): (&AppId, &ChannelName),
         now: Instant,
         batches: &mut Batches,
-    ) -> LetIn {
+    ) {
         let Some(state) = self.find(app, channel) else {
-            return LetIn::default();
+            return;
         };
         let places = state.ready();
         if places.is_empty() {
-            return LetIn::default();
+            return;
         }
-        let mut frames = vec![state.success(channel)];
-        let mut misses = 0;
-        if channel.is_cache() {
-            let cached = state.cached.as_ref().filter(|cached| cached.until > now);
-            frames.push(cached.map_or_else(
-                || wire::text(&frame::cache_miss(channel.as_str())).into(),
-                |cached| cached.frame.clone(),
-            ));
-            misses = if cached.is_some() { 0 } else { places.len() as u32 };
-        }
+        let success = state.success(channel);
+        let shown = state.cached.as_ref().filter(|cached| cached.until > now);
         for (user, Place { thread, key }) in places {
-            let (app, channel, frames) = (app.clone(), channel.clone(), frames.clone());
-            let join = Join { key, app, channel, user, frames };
+            let (app, channel) = (app.clone(), channel.clone());
+            let (success, shown) = (success.clone(), shown.cloned());
+            let join = Join { key, app, channel, user, success, shown };
             batches[thread].push(Step::Join(Box::new(join)));
         }
-        LetIn { misses }
     }
 
     /// The whole state of a channel, as the control plane knows it.
@@ -191,7 +180,7 @@ impl States {
         };
         state.told = true;
         // A control plane that has lost its own knows less than this node.
-        state.cached = cached.or(state.cached.take());
+        state.cached = cached.map(Arc::new).or(state.cached.take());
         if let Some(presence) = &mut state.presence {
             let change = presence.replace(members);
             state.tell((app, channel), &change, batches);
@@ -240,17 +229,13 @@ impl States {
     /// An event of a cache channel passes by; it is what later subscribers see.
     pub fn keep(&mut self, (app, channel): (&AppId, &ChannelName), cached: Cached) {
         if let Some(state) = self.find(app, channel) {
-            state.cached = Some(cached);
+            state.cached = Some(Arc::new(cached));
         }
     }
 
-    /// Lets in who has waited since `since` without an answer; returns the channels where that was.
-    pub fn give_up(
-        &mut self,
-        (since, now): (Instant, Instant),
-        batches: &mut Batches,
-    ) -> Vec<(AppId, ChannelName, LetIn)> {
-        let mut given_up = Vec::new();
+    /// Lets in who has waited since `since` without an answer; returns how often that was so.
+    pub fn give_up(&mut self, (since, now): (Instant, Instant), batches: &mut Batches) -> u32 {
+        let mut given_up = 0;
         while self.waiting.front().is_some_and(|(began, ..)| *began <= since) {
             let Some((_, app, channel)) = self.waiting.pop_front() else {
                 break;
@@ -264,8 +249,8 @@ impl States {
                 let change = presence.give_up(since);
                 state.tell((&app, &channel), &change, batches);
             }
-            let let_in = self.let_in((&app, &channel), now, batches);
-            given_up.push((app, channel, let_in));
+            self.let_in((&app, &channel), now, batches);
+            given_up += 1;
         }
         given_up
     }
@@ -372,6 +357,7 @@ impl State {
                 channel: channel.to_string(),
                 excluded: None,
                 frame: wire::text(&text).into(),
+                event: None,
             };
             self.push(&Arc::new(delivery), batches);
         }
@@ -448,8 +434,8 @@ mod tests {
         match step {
             Step::Push(delivery) => format!("{thread}: push {}", text(&delivery.frame)),
             Step::Join(join) => {
-                let frames: Vec<_> = join.frames.iter().map(text).collect();
-                format!("{thread}: {} joins {}", join.key.index, frames.join(" "))
+                let shown = join.shown.map_or_else(String::new, |shown| text(&shown.frame));
+                format!("{thread}: {} joins {} {shown}", join.key.index, text(&join.success))
             }
             Step::Full { key, .. } => format!("{thread}: {} full", key.index),
             Step::Watched { online, .. } => format!("{thread}: watched {online}"),
@@ -472,15 +458,15 @@ mod tests {
         let told = room.steps(|states, names, batches| {
             states.replace(names, members(&["ann"]), None, batches);
         });
-        assert_eq!(told, ["0: push added", "0: 1 joins succeeded"]);
+        assert_eq!(told, ["0: push added", "0: 1 joins succeeded "]);
         assert_eq!(room.join(1, 2, Some("ann")), Changed { subscriptions: 1, user: false });
-        assert_eq!(room.steps(|_, _, _| {}), ["1: 2 joins succeeded"]);
+        assert_eq!(room.steps(|_, _, _| {}), ["1: 2 joins succeeded "]);
         room.join(1, 3, Some("bob"));
         let told = room.steps(|states, names, batches| {
             states.change(names, (members(&["bob"]), vec![]), batches);
             states.judge(names, (&UserId::trusted("bob"), false), batches);
         });
-        assert_eq!(told, ["0: push added", "1: push added", "1: 3 joins succeeded"]);
+        assert_eq!(told, ["0: push added", "1: push added", "1: 3 joins succeeded "]);
         assert_eq!(room.leave(0, 1, Some("ann")), Some(Changed { subscriptions: 0, user: false }));
         assert_eq!(room.leave(1, 2, Some("ann")), Some(Changed { subscriptions: 1, user: true }));
         assert_eq!(room.leave(1, 2, Some("ann")), None);
@@ -499,22 +485,22 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_channel_shows_its_last_event_or_a_miss() {
+    fn a_cache_channel_shows_its_last_event_or_nothing() {
         let mut room = Channel::new("cache-room");
         room.join(0, 1, None);
         assert!(room.steps(|_, _, _| {}).is_empty(), "its state is not told");
         let told = room.steps(|states, names, batches| {
             states.replace(names, vec![], None, batches);
         });
-        assert_eq!(told, ["0: 1 joins succeeded miss"]);
+        assert_eq!(told, ["0: 1 joins succeeded "]);
         let until = room.now + Duration::from_secs(1);
         let frame = Bytes::from_static(br#"{"event":"price"}"#);
-        room.steps(|states, names, _| states.keep(names, Cached { frame, until }));
+        room.steps(|states, names, _| states.keep(names, Cached { frame, tags: None, until }));
         room.join(1, 2, None);
         assert_eq!(room.steps(|_, _, _| {}), ["1: 2 joins succeeded price"]);
         room.now = until;
         room.join(1, 2, None);
-        assert_eq!(room.steps(|_, _, _| {}), ["1: 2 joins succeeded miss"]);
+        assert_eq!(room.steps(|_, _, _| {}), ["1: 2 joins succeeded "]);
     }
 
     #[test]
@@ -524,11 +510,11 @@ mod tests {
         let (now, later) = (room.now, room.now + Duration::from_millis(1));
         let early = now.checked_sub(Duration::from_millis(1)).unwrap();
         let told = room.steps(|states, _, batches| {
-            assert!(states.give_up((early, later), batches).is_empty());
-            assert_eq!(states.give_up((now, later), batches).len(), 1);
-            assert!(states.give_up((now, later), batches).is_empty());
+            assert!(states.give_up((early, later), batches) == 0);
+            assert_eq!(states.give_up((now, later), batches), 1);
+            assert!(states.give_up((now, later), batches) == 0);
         });
-        assert_eq!(told, ["0: push added", "0: 1 joins succeeded"]);
+        assert_eq!(told, ["0: push added", "0: 1 joins succeeded "]);
         let (app, name) = (room.app.clone(), room.name.clone());
         room.states.forget(&app, &name);
         assert_eq!(room.states.channels.len(), 1, "somebody is in it");

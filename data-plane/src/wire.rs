@@ -24,6 +24,23 @@ pub fn text_with(fill: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     Bytes::from(buffer).slice(start..)
 }
 
+/// Appends the header of a text message of this many bytes.
+pub fn text_header(frame: &mut Vec<u8>, payload_bytes: usize) {
+    let (header, bytes) = header(FINAL_TEXT, payload_bytes);
+    frame.extend_from_slice(&header[..bytes]);
+}
+
+/// The payload of a frame that was made here: its bytes are shared.
+#[must_use]
+pub fn payload(frame: &Bytes) -> Bytes {
+    let header = match frame.get(1) {
+        Some(126) => 4,
+        Some(127) => HEADER_BYTES_MAX,
+        Some(_) | None => 2,
+    };
+    frame.slice(header.min(frame.len())..)
+}
+
 /// A close frame with number and reason.
 #[must_use]
 pub fn close(code: CloseCode) -> Vec<u8> {
@@ -79,6 +96,10 @@ mod tests {
             let payload = "x".repeat(length);
             let framed = text_with(|buffer| buffer.extend_from_slice(payload.as_bytes()));
             assert_eq!(framed, text(&payload), "{length}");
+            assert_eq!(super::payload(&framed), payload, "{length}");
+            let mut header = Vec::new();
+            text_header(&mut header, length);
+            assert_eq!([&header, payload.as_bytes()].concat(), framed, "{length}");
         }
     }
 

@@ -5,7 +5,7 @@
 //
 // Orders: {"user":"ann","do":"open"|"signin"}   {"user","do":"channel"|"private"|"encryptedPrivate"|"join","channel"}
 //         {"user","do":"whisper","channel","data"} {"user","do":"leave","channel"}
-// Lines:  {"user","at","event","data"}   at: the channel's name without its prefix, or "connection"
+// Lines:  {"user","at","event","data"}   at: the channel's name without its prefix, "user" or "connection"
 // Ends when stdin does.
 
 import { createInterface } from "node:readline";
@@ -57,6 +57,13 @@ const orders = {
     echo.connector.onConnectionChange((status) =>
       say({ user, at: "connection", event: status, data: echo.socketId() }),
     );
+  },
+  async signin(user) {
+    const { connector } = echoes.get(user);
+    connector.pusher.user.bind_global((event, data) => say({ user, at: "user", event, data }));
+    connector.signin();
+    await connector.pusher.user.signinDonePromise;
+    say({ user, at: "user", event: "signed in", data: connector.pusher.user.user_data });
   },
   channel: (user, { channel }) => enter(user, "channel", channel),
   private: (user, { channel }) => enter(user, "private", channel),

@@ -48,6 +48,10 @@ const orders = {
       tell("connection", "error", error?.data ?? error?.error?.data ?? describe(error));
     });
     user.bind_global((event, data) => tell("user", event, data));
+    // Also where the library signs in again by itself.
+    connection.bind("message", ({ event }) => {
+      if (event === "pusher:signin_success") tell("user", "signed in", user.user_data);
+    });
     user.watchlist.bind_global((event, { user_ids }) => tell("watchlist", event, user_ids));
   },
   subscribe(tab, { channel: at }) {
@@ -64,12 +68,7 @@ const orders = {
     say({ tab, at, event: "members", data: plain(tabs.get(tab).channel(at).members) });
   },
   trigger: (tab, { channel, event, data }) => tabs.get(tab).channel(channel).trigger(event, data),
-  async signin(tab) {
-    const pusher = tabs.get(tab);
-    pusher.signin();
-    await pusher.user.signinDonePromise;
-    say({ tab, at: "user", event: "signed in", data: pusher.user.user_data });
-  },
+  signin: (tab) => tabs.get(tab).signin(),
   close: (tab) => tabs.get(tab).disconnect(),
 };
 

@@ -146,7 +146,11 @@ impl Fixture {
             let answer = said(self.internal.clone().get_channel(request).await).unwrap();
             answer.answer.unwrap().channel.unwrap().subscription_count
         };
-        let reached = async { while count().await != Some(subscriptions) {} };
+        let reached = async {
+            while count().await != Some(subscriptions) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
         timeout(PATIENCE, reached).await.unwrap();
     }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 use model::Reason;
 use proto::{
     internal::PublishRequest,
-    v1::{AppLimits, Event},
+    v1::{AppLimits, Event, TriggerEventStreamRequest, trigger_event_stream_response::Outcome},
 };
 use tokio::time::timeout;
+use tokio_stream::StreamExt as _;
 
-use crate::fixture::{Fixture, MOMENT, counted, event, refused};
+use crate::fixture::{Fixture, MOMENT, counted, event, refused, signed};
 
 fn keyed(key: &str, data: &str) -> Event {
     Event { idempotency_key: key.into(), data: Some(data.into()), ..counted(event(&["x"])) }
@@ -92,6 +93,27 @@ async fn a_caller_that_goes_away_leaves_what_it_published() {
     fixture.event().await;
     let answer = timeout(MOMENT, fixture.publish(keyed("k", "1"))).await;
     assert_eq!(answer.unwrap().unwrap().channels.len(), 1);
+    fixture.nothing().await;
+}
+
+#[tokio::test]
+async fn a_stream_delivers_a_key_once_and_answers_each_time() {
+    let fixture = start(AppLimits::default()).await;
+    let request =
+        |event: Event| TriggerEventStreamRequest { app_id: "a".into(), event: Some(event) };
+    let requests = [keyed("k", "1"), keyed("k", "1"), keyed("k", "2"), keyed("", "3")];
+    let requests = tokio_stream::iter(requests.map(request));
+    let mut client = fixture.public.clone();
+    let answers = client.trigger_event_stream(signed(requests)).await.unwrap().into_inner();
+    let answers: Vec<_> = answers.map(|answer| answer.unwrap().outcome.unwrap()).collect().await;
+    let [first, second, Outcome::Error(conflict), Outcome::Response(_)] = &answers[..] else {
+        panic!("{answers:?}");
+    };
+    assert_eq!(first, second);
+    assert_eq!(conflict.code, tonic::Code::Aborted as i32);
+    for data in ["1", "3"] {
+        assert_eq!(&fixture.event().await.data[..], data.as_bytes());
+    }
     fixture.nothing().await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::{hint::black_box, time::Instant};
 
-use data_plane_core::{Hub, SocketKey, frame};
+use data_plane_core::{Hub, SocketKey, Subscription, frame};
 use model::{AppId, ChannelName, SocketId};
 
 fn main() {
@@ -26,7 +26,7 @@ fn deliver() {
         }
     }
     measure("deliver, no such channel", || {
-        Hub::new().deliver("app", black_box("market"), None, |_| {})
+        Hub::default().deliver("app", black_box("market"), None, |_| {})
     });
 }
 
@@ -55,7 +55,7 @@ fn subscribe() {
     let key = SocketKey { index: 5_000, generation: 0 };
     measure("unsubscribe and subscribe, 10000 subscribers", || {
         hub.unsubscribe(&app, &market, key);
-        hub.subscribe(&app, &market, key, id)
+        hub.subscribe(&app, &market, Subscription::plain(key, id))
     });
 }
 
@@ -67,12 +67,13 @@ fn parse() {
 }
 
 fn hub(sockets: u32) -> Hub {
-    let mut hub = Hub::new();
+    let mut hub = Hub::default();
     let app = AppId::parse("app").expect("an app id");
     let market = ChannelName::trusted("market");
     for index in 0..sockets {
         let id = SocketId { left: u64::from(index) + 1, right: 1 };
-        hub.subscribe(&app, &market, SocketKey { index, generation: 0 }, id);
+        let key = SocketKey { index, generation: 0 };
+        hub.subscribe(&app, &market, Subscription::plain(key, id));
     }
     hub.confirm(&app, &market, &mut Vec::new());
     hub

@@ -1,5 +1,6 @@
 //! The channels of one shard thread and who is in them; deliver.
 
+mod audience;
 mod channel;
 #[cfg(test)]
 mod tests;
@@ -7,16 +8,23 @@ mod tests;
 use std::{collections::hash_map::Entry, hash::Hash};
 
 use foldhash::HashMap;
-use model::{AppId, ChannelName, SocketId};
+use model::{App, AppId, ChannelName, SocketId};
 
-use self::channel::Channel;
-use crate::{SocketKey, subscription::Subscriber};
+pub use self::audience::{Event, Form};
+use self::{audience::Deltas, channel::Channel};
+use crate::{
+    SocketKey,
+    delta::{DeltaSettings, DeltaWriter},
+    subscription::{Subscriber, Subscription},
+};
 
 /// Channels and their subscribers. Two maps, so that app and channel are found by `&str` without
 /// building a key. A channel without subscribers has no entry.
 #[derive(Debug, Default)]
 pub struct Hub {
     apps: HashMap<AppId, HashMap<ChannelName, Channel>>,
+    /// Where the next channel with deltas begins to count.
+    random: u64,
 }
 
 /// What became of a subscribe. `subscriptions` counts the hub's sockets in the channel, waiting
@@ -55,36 +63,66 @@ pub enum Unsubscribed {
 }
 
 impl Hub {
-    /// A hub without channels.
+    /// A hub without channels. `random` must be different in each life of each thread: sequences of
+    /// deltas begin there.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(random: u64) -> Self {
+        Self { random, ..Self::default() }
     }
 
-    /// Adds the socket. Until the channel is confirmed it gets no events.
+    /// Adds the socket, or gives it other terms. Until the channel is confirmed it gets no events.
     pub fn subscribe(
         &mut self,
         app: &AppId,
         channel: &ChannelName,
-        key: SocketKey,
-        id: SocketId,
+        subscription: Subscription,
     ) -> Subscribed {
-        let subscriber = Subscriber { key, id };
-        match self.apps.entry(app.clone()).or_default().entry(channel.clone()) {
-            Entry::Vacant(entry) => {
-                entry.insert(Channel::with(subscriber));
-                Subscribed::Waiting { first: true, subscriptions: 1 }
-            }
-            Entry::Occupied(mut entry) => {
-                let added = entry.get_mut().add(subscriber);
-                let subscriptions = entry.get().len();
-                match (entry.get().confirmed, added) {
-                    (false, _) => Subscribed::Waiting { first: false, subscriptions },
-                    (true, false) => Subscribed::Again,
-                    (true, true) => {
-                        Subscribed::Joined { channel: entry.key().clone(), subscriptions }
-                    }
-                }
+        let Subscription { key, id, terms, deltas } = subscription;
+        let deltas = deltas.map(|settings| Deltas {
+            channel: channel.as_str(),
+            settings,
+            random: next(&mut self.random),
+        });
+        let entry = self.apps.entry(app.clone()).or_default().entry(channel.clone());
+        let first = matches!(entry, Entry::Vacant(_));
+        let mut entry = match entry {
+            Entry::Vacant(entry) => entry.insert_entry(Channel::new()),
+            Entry::Occupied(entry) => entry,
+        };
+        let added = entry.get_mut().add(Subscriber { key, id }, &terms, deltas);
+        let subscriptions = entry.get().len();
+        match (entry.get().confirmed, added) {
+            (false, _) => Subscribed::Waiting { first, subscriptions },
+            (true, false) => Subscribed::Again,
+            (true, true) => Subscribed::Joined { channel: entry.key().clone(), subscriptions },
+        }
+    }
+
+    /// A socket that is in the channel gets other terms; nothing happens where it is not.
+    pub fn set_terms(&mut self, app: &AppId, channel: &ChannelName, subscription: Subscription) {
+        if self
+            .find(app.as_str(), channel.as_str())
+            .is_some_and(|one| one.contains(subscription.key))
+        {
+            self.subscribe(app, channel, subscription);
+        }
+    }
+
+    /// The socket has lost what it had received: its next frame is whole.
+    pub fn resync(&mut self, app: &AppId, channel: &ChannelName, key: SocketKey) {
+        let found = self.find_mut(app.as_str(), channel.as_str());
+        if let Some(audience) = found.and_then(|found| found.audience.as_mut()) {
+            audience.resync(key);
+        }
+    }
+
+    /// The app's settings have changed.
+    pub fn change_app(&mut self, app: &App) {
+        for (name, channel) in self.apps.get_mut(app.id.as_str()).into_iter().flatten() {
+            if let Some(audience) = &mut channel.audience
+                && let Some(settings) = DeltaSettings::of(app, name)
+            {
+                audience.change_settings(settings);
             }
         }
     }
@@ -98,7 +136,7 @@ impl Hub {
         };
         if !found.confirmed {
             found.confirmed = true;
-            joined.extend(found.subscribers().iter().map(|subscriber| subscriber.key));
+            joined.extend(found.everybody().map(|subscriber| subscriber.key));
         }
     }
 
@@ -128,8 +166,8 @@ impl Hub {
         Unsubscribed::Left { subscriptions }
     }
 
-    /// Calls `push` with each confirmed subscriber but the excluded one, in no particular order.
-    /// Returns how many there were.
+    /// Calls `push` with each confirmed subscriber but the excluded one, whatever their terms, in no
+    /// particular order. Returns how many there were.
     pub fn deliver(
         &self,
         app: &str,
@@ -140,15 +178,33 @@ impl Hub {
         let Some(found) = self.find(app, channel).filter(|found| found.confirmed) else {
             return 0;
         };
-        let subscribers = found.subscribers();
-        let Some(excluded) = excluded else {
-            subscribers.iter().for_each(|subscriber| push(subscriber.key));
-            return found.len();
-        };
         let mut pushed = 0;
-        for subscriber in subscribers.iter().filter(|subscriber| subscriber.id != excluded) {
+        for subscriber in found.everybody().filter(|one| excluded != Some(one.id)) {
             push(subscriber.key);
             pushed += 1;
+        }
+        pushed
+    }
+
+    /// Calls `push` with each confirmed subscriber that wants the event, and which frame it gets.
+    /// Returns how many there were.
+    pub fn deliver_event(
+        &mut self,
+        (app, channel): (&str, &str),
+        (event, excluded): (&Event<'_>, Option<SocketId>),
+        writer: &mut DeltaWriter,
+        mut push: impl FnMut(SocketKey, Form<'_>),
+    ) -> u32 {
+        let Some(found) = self.find_mut(app, channel).filter(|found| found.confirmed) else {
+            return 0;
+        };
+        let mut pushed = 0;
+        for subscriber in found.subscribers().iter().filter(|one| excluded != Some(one.id)) {
+            push(subscriber.key, Form::Plain);
+            pushed += 1;
+        }
+        if let Some(audience) = &mut found.audience {
+            pushed += audience.deliver(event, excluded, writer, &mut push);
         }
         pushed
     }
@@ -178,9 +234,21 @@ impl Hub {
         })
     }
 
+    fn find_mut(&mut self, app: &str, channel: &str) -> Option<&mut Channel> {
+        self.apps.get_mut(app)?.get_mut(channel)
+    }
+
     fn find(&self, app: &str, channel: &str) -> Option<&Channel> {
         self.apps.get(app)?.get(channel)
     }
+}
+
+/// The next of a series of numbers that look random (constants: Knuth's MMIX).
+fn next(random: &mut u64) -> u64 {
+    const FACTOR: u64 = 6_364_136_223_846_793_005;
+    const SUMMAND: u64 = 1_442_695_040_888_963_407;
+    *random = random.wrapping_mul(FACTOR).wrapping_add(SUMMAND);
+    *random >> 16
 }
 
 /// Removes an entry, and gives memory back once most of the map is empty: the price of that is paid

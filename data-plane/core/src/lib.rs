@@ -28,8 +28,8 @@ pub use close::CloseCode;
 pub use filter::{
     Comparison, Filter, FilterFault, FilterGroups, GroupId, InvalidFilter, Logic, TagList,
 };
-pub use hub::{Hub, Subscribed, Unsubscribed};
+pub use hub::{Event, Form, Hub, Subscribed, Unsubscribed};
 pub use presence::{Change, Presence};
 pub use session::{Effect, Member, Session, SessionConfig};
-pub use subscription::{SocketKey, Terms};
+pub use subscription::{SocketKey, Subscription, Terms};
 pub use wheel::Wheel;

@@ -189,19 +189,26 @@ impl Session {
     ) {
         if channel.kind() == ChannelKind::User {
             self.confirm_user(channel, now, effects);
-        } else if self.handle_joined(channel) {
+        } else if self.place(channel.as_str()).is_ok() {
+            self.handle_joined(channel, effects);
             effects.push(Effect::Send(frame::subscription_succeeded(channel.as_str())));
         }
     }
 
     /// The hub serves the channel to this socket: a presence or cache channel, whose success frame
     /// the shell has. Returns whether the client is still in it.
-    pub fn handle_joined(&mut self, channel: &ChannelName) -> bool {
+    pub fn handle_joined(&mut self, channel: &ChannelName, _: &mut Vec<Effect>) -> bool {
         let place = self.place(channel.as_str());
         if let Ok(place) = place {
             self.share_name(place, channel);
         }
         place.is_ok()
+    }
+
+    /// How the client wants the events of a channel.
+    #[must_use]
+    pub fn terms(&self, _: &ChannelName) -> crate::Terms {
+        crate::Terms::default()
     }
 
     /// The app's settings have changed; `None` where the app is gone. What was allowed stays; new

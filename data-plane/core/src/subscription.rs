@@ -2,7 +2,7 @@
 
 use model::{DeltaAlgorithm, SocketId};
 
-use crate::Filter;
+use crate::{Filter, delta::DeltaSettings};
 
 /// Names a socket on its shard thread. A reused index has another generation, so that a key kept
 /// for longer than its socket is recognised.
@@ -37,5 +37,26 @@ impl Terms {
     #[must_use]
     pub fn are_plain(&self) -> bool {
         self.filter.is_none() && self.delta.is_none()
+    }
+}
+
+/// One session in one channel, as the hub is told of it.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// The socket.
+    pub key: SocketKey,
+    /// Its Pusher name.
+    pub id: SocketId,
+    /// What it wants.
+    pub terms: Terms,
+    /// The channel's own settings; needed where the terms have deltas.
+    pub deltas: Option<DeltaSettings>,
+}
+
+impl Subscription {
+    /// One that wants every event as it is.
+    #[must_use]
+    pub fn plain(key: SocketKey, id: SocketId) -> Self {
+        Self { key, id, terms: Terms::default(), deltas: None }
     }
 }

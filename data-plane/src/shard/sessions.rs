@@ -82,9 +82,11 @@ impl Shard {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Send(text) => self.send(key, &text, now),
-                Effect::Subscribe { channel, member } => {
-                    self.subscribe(key, &channel, member.as_deref(), now);
+                Effect::Subscribe { channel, member, terms } => {
+                    self.subscribe(key, &channel, (member.as_deref(), terms), now);
                 }
+                Effect::SetTerms { channel, terms } => self.set_terms(key, &channel, terms),
+                Effect::Resync(channel) => self.resync(key, &channel),
                 Effect::Unsubscribe { channel, user } => {
                     self.unsubscribe(key, &channel, user.as_ref(), now);
                 }
@@ -115,7 +117,7 @@ impl Shard {
         }
     }
 
-    fn send(&mut self, key: SocketKey, text: &str, now: Instant) {
+    pub(super) fn send(&mut self, key: SocketKey, text: &str, now: Instant) {
         self.send_frame(key, wire::text(text).into(), now);
     }
 

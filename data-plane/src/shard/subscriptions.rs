@@ -6,13 +6,16 @@
 
 use std::time::Instant;
 
-use data_plane_core::{CloseCode, Member, Session, SocketKey, Subscribed, Unsubscribed};
+use data_plane_core::{
+    CloseCode, Member, Session, SocketKey, Subscribed, Subscription, TagList, Terms, Unsubscribed,
+    delta::DeltaSettings, frame,
+};
 use model::{AppId, ChannelName, SocketId, UserId};
 
 use super::Shard;
 use crate::{
     interest::ChannelKey,
-    states::{Join, Place, has_state},
+    states::{Cached, Join, Place, has_state},
 };
 
 impl Shard {
@@ -25,20 +28,36 @@ impl Shard {
         Place { thread: self.thread, key }
     }
 
+    /// What the hub must know of a socket that subscribes on these terms.
+    fn subscription(
+        &mut self,
+        key: SocketKey,
+        channel: &ChannelName,
+        terms: Terms,
+    ) -> Option<(AppId, Subscription)> {
+        let session = self.socket(key)?.session.as_ref()?;
+        let (app, id) = (session.app(), session.id());
+        let deltas = terms.delta.and_then(|_| DeltaSettings::of(app, channel));
+        Some((app.id.clone(), Subscription { key, id, terms, deltas }))
+    }
+
     pub(super) fn subscribe(
         &mut self,
         key: SocketKey,
         channel: &ChannelName,
-        member: Option<&Member>,
+        (member, terms): (Option<&Member>, Terms),
         now: Instant,
     ) {
-        let Some((app, id)) = self.session_of(key) else {
+        let Some((app, subscription)) = self.subscription(key, channel, terms) else {
             return;
         };
         if has_state(channel.as_str()) {
+            // It gets other terms at once where it is in; if it is not, those of its session count
+            // when it is let in.
+            self.hub.set_terms(&app, channel, subscription);
             return self.node.join(self.place(key), (&app, channel), member, now);
         }
-        match self.hub.subscribe(&app, channel, key, id) {
+        match self.hub.subscribe(&app, channel, subscription) {
             Subscribed::Again => self.tell_subscribed(key, channel, now),
             Subscribed::Joined { channel, subscriptions } => {
                 self.set_interest((&app, &channel), subscriptions, now);
@@ -49,6 +68,19 @@ impl Shard {
                     self.confirm(&(app, channel.clone()));
                 }
             }
+        }
+    }
+
+    pub(super) fn set_terms(&mut self, key: SocketKey, channel: &ChannelName, terms: Terms) {
+        if let Some((app, subscription)) = self.subscription(key, channel, terms) {
+            self.hub.set_terms(&app, channel, subscription);
+        }
+    }
+
+    /// The client has lost what it had received of a channel.
+    pub(super) fn resync(&mut self, key: SocketKey, channel: &ChannelName) {
+        if let Some((app, _)) = self.session_of(key) {
+            self.hub.resync(&app, channel, key);
         }
     }
 
@@ -86,19 +118,31 @@ impl Shard {
 
     /// A socket is let into a channel with a state, unless it has left again.
     pub(super) fn join(&mut self, join: &Join, now: Instant) {
-        let Join { key, app, channel, user, frames } = join;
-        let session = self.socket(*key).and_then(|socket| socket.session.as_mut());
+        let Join { key, app, channel, user, success, shown } = join;
+        let session = self.socket(*key).and_then(|socket| socket.session.as_ref());
         let Some(session) = session.filter(|session| is_still(session, channel, user.as_ref()))
         else {
             return;
         };
-        session.handle_joined(channel);
-        let id = session.id();
-        self.hub.subscribe(app, channel, *key, id);
+        let terms = session.terms(channel);
+        let wanted = shown.as_ref().filter(|shown| wants(&terms, shown));
+        let Some((_, subscription)) = self.subscription(*key, channel, terms) else {
+            return;
+        };
+        self.hub.subscribe(app, channel, subscription);
         self.hub.confirm(app, channel, &mut Vec::new());
-        for frame in frames {
-            self.send_frame(*key, frame[..].into(), now);
+        self.send_frame(*key, success[..].into(), now);
+        match wanted {
+            Some(shown) => self.send_frame(*key, shown.frame[..].into(), now),
+            None if channel.is_cache() => {
+                self.send(*key, &frame::cache_miss(channel.as_str()), now);
+                self.node.report_miss((app, channel));
+            }
+            None => {}
         }
+        self.with_session(*key, now, |session, effects| {
+            session.handle_joined(channel, effects);
+        });
     }
 
     /// A socket is not let into a presence channel.
@@ -153,7 +197,7 @@ impl Shard {
 
     /// A socket has proven to be a user's: it is in the user's channel from here on.
     pub(super) fn sign_in(&mut self, key: SocketKey, channel: &ChannelName, now: Instant) {
-        self.subscribe(key, channel, None, now);
+        self.subscribe(key, channel, (None, Terms::default()), now);
     }
 
     /// A socket wants to hear when these users come and go.
@@ -204,6 +248,12 @@ impl Shard {
             self.close(key, CloseCode::Terminated, now);
         }
     }
+}
+
+/// Whether a subscriber wants the last event of a cache channel.
+fn wants(terms: &Terms, shown: &Cached) -> bool {
+    let tags = TagList::of(shown.tags.as_ref());
+    terms.filter.as_ref().is_none_or(|filter| filter.matches(&tags))
 }
 
 /// Whether the client is in the channel as this user; it may have left, or come back as another.

@@ -1,8 +1,8 @@
 //! Events that clients publish.
 
+use proto::v1::App;
 use serde_json::{Value, json};
 use tests::rest::Credentials;
-use proto::v1::App;
 
 use crate::stage::{Stage, both};
 

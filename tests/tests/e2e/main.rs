@@ -4,7 +4,10 @@
 
 mod admin;
 mod auth;
+mod cache;
+mod client_events;
 mod connection;
+mod counts;
 mod grpc;
 mod hostile;
 mod limits;
@@ -16,9 +19,6 @@ mod race;
 mod sdk;
 mod settings;
 mod stage;
-mod webhooks;
-mod counts;
-mod client_events;
-mod cache;
-mod users;
 mod subscribe;
+mod users;
+mod webhooks;

@@ -12,6 +12,7 @@ mod echo;
 mod presence;
 mod publish;
 mod reads;
+mod reconnect;
 mod reflection;
 mod users;
 mod webhooks;

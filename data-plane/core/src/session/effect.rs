@@ -5,7 +5,7 @@ use std::time::Instant;
 use model::{ChannelName, UserId};
 
 use super::Member;
-use crate::CloseCode;
+use crate::{CloseCode, Terms};
 
 /// What the shell has to do, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,18 @@ pub enum Effect {
         channel: ChannelName,
         /// Who the client is there: `Some` exactly for presence channels.
         member: Option<Box<Member>>,
+        /// How it wants the channel's events.
+        terms: Terms,
     },
+    /// An existing subscription gets other terms.
+    SetTerms {
+        /// A channel that it was put into.
+        channel: ChannelName,
+        /// How it wants the channel's events from here on.
+        terms: Terms,
+    },
+    /// The client has lost what it had received of a channel: its next frame is whole.
+    Resync(ChannelName),
     /// Take the socket out of the channel.
     Unsubscribe {
         /// A channel that it was put into.

@@ -72,7 +72,11 @@ impl Session {
             let channel = channel.clone();
             effects.push(Effect::Unsubscribe { channel, user: Some(before) });
         }
-        effects.push(Effect::Subscribe { channel, member: member.map(Box::new) });
+        effects.push(Effect::Subscribe {
+            channel,
+            member: member.map(Box::new),
+            terms: crate::Terms::default(),
+        });
     }
 
     fn admit(

@@ -131,7 +131,7 @@ fn name(text: &str) -> ChannelName {
 
 /// Into any channel but a presence channel.
 fn subscribed(channel: &str) -> Effect {
-    Effect::Subscribe { channel: name(channel), member: None }
+    Effect::Subscribe { channel: name(channel), member: None, terms: crate::Terms::default() }
 }
 
 fn unsubscribed(channel: &str) -> Effect {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use data_plane_core::{Hub, SocketKey, Subscribed, Unsubscribed};
+use data_plane_core::{Hub, SocketKey, Subscribed, Subscription, Unsubscribed};
 use model::{AppId, ChannelName, SocketId};
 use proptest::prelude::*;
 
@@ -104,7 +104,11 @@ fn run(hub: &mut Hub, model: &mut Model, step: Step) -> Result<(), TestCaseError
     let name = |channel: usize| ChannelName::trusted(CHANNELS[channel]);
     match step {
         Step::Subscribe { app, channel, socket } => {
-            let found = hub.subscribe(&app_id(app), &name(channel), key(socket), id(socket));
+            let found = hub.subscribe(
+                &app_id(app),
+                &name(channel),
+                Subscription::plain(key(socket), id(socket)),
+            );
             prop_assert_eq!(found, model.subscribe(app, channel, socket));
         }
         Step::Unsubscribe { app, channel, socket } => {
@@ -135,7 +139,7 @@ fn run(hub: &mut Hub, model: &mut Model, step: Step) -> Result<(), TestCaseError
 proptest! {
     #[test]
     fn the_hub_does_what_a_list_does(steps in steps()) {
-        let (mut hub, mut model) = (Hub::new(), Model::default());
+        let (mut hub, mut model) = (Hub::default(), Model::default());
         for step in steps {
             run(&mut hub, &mut model, step)?;
         }

@@ -49,6 +49,7 @@ async fn echo_listens_joins_and_whispers(layout: Layout) {
     }
     listens(&mut echoes, &mut laravel).await;
     joins(&mut echoes, &mut laravel).await;
+    signs_in(&mut echoes, &mut laravel).await;
     echoes.tell("ann", "private", json!({ "channel": "forbidden" })).await;
     let refused = echoes.rig.take(&json!({ "user": "ann", "at": "forbidden" })).await;
     assert_eq!((&refused["event"], &refused["data"]["status"]), (&json!("error"), &json!(403)));
@@ -91,4 +92,12 @@ async fn joins(echoes: &mut Echoes, laravel: &mut Backend) {
     }
     echoes.tell("bob", "leave", json!({ "channel": "chat" })).await;
     echoes.expect("ann", "chat", "leaving", bob).await;
+}
+
+async fn signs_in(echoes: &mut Echoes, laravel: &mut Backend) {
+    echoes.tell("ann", "signin", json!({})).await;
+    let ann = json!({ "id": "ann", "user_info": { "name": "ann" } });
+    echoes.expect("ann", "user", "signed in", ann).await;
+    laravel.call("sendToUser", json!(["ann", "order.paid", { "id": 1 }])).await;
+    echoes.expect("ann", "user", "order.paid", json!({ "id": 1 })).await;
 }

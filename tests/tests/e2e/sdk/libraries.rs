@@ -116,9 +116,13 @@ impl Tabs {
     /// The same; the form is what the auth endpoint is sent.
     pub(super) async fn open_with(&mut self, tab: &str, form: Value) -> String {
         self.tell(tab, json!({ "do": "open", "form": form })).await;
-        let connected = self.next(tab, "connection").await;
-        assert_eq!(connected["event"], "connected");
-        connected["data"].as_str().unwrap().to_owned()
+        self.connected(tab).await
+    }
+
+    /// Waits until a tab is connected, whatever is in its way; its socket id.
+    pub(super) async fn connected(&mut self, tab: &str) -> String {
+        let connected = json!({ "tab": tab, "at": "connection", "event": "connected" });
+        self.rig.take(&connected).await["data"].as_str().unwrap().to_owned()
     }
 
     /// Gives an order.
@@ -148,6 +152,11 @@ impl Tabs {
     /// Signs in; what the library knows of the user.
     pub(super) async fn sign_in(&mut self, tab: &str) -> Value {
         self.tell(tab, json!({ "do": "signin" })).await;
+        self.signed_in(tab).await
+    }
+
+    /// Waits until a tab has signed in; what the library knows of the user.
+    pub(super) async fn signed_in(&mut self, tab: &str) -> Value {
         let signed_in = self.next(tab, "user").await;
         assert_eq!(signed_in["event"], "signed in", "{signed_in}");
         signed_in["data"].clone()

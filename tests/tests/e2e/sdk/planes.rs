@@ -32,9 +32,25 @@ pub(super) struct Planes {
     pub(super) operations: u16,
     pub(super) token: String,
     pub(super) folder: TempDir,
-    _processes: Vec<Process>,
+    /// The process with the sockets.
+    node: Program,
+    _others: Vec<Program>,
     _etcd: Option<Etcd>,
     _place: Place,
+}
+
+/// A process that can be started again as it was.
+struct Program {
+    name: &'static str,
+    arguments: Vec<String>,
+    process: Process,
+}
+
+impl Program {
+    fn start(name: &'static str, arguments: Vec<String>) -> Self {
+        let process = Process::start(name, &arguments);
+        Self { name, arguments, process }
+    }
 }
 
 pub(super) fn address(port: u16) -> SocketAddr {
@@ -60,6 +76,13 @@ impl Planes {
         };
         planes.create_app(app).await;
         planes
+    }
+
+    /// Ends the process with the sockets as `kill -9` does and starts it again.
+    pub(super) async fn restart_sockets(&mut self) {
+        self.node.process.signal("KILL");
+        self.node.process.ended().await;
+        self.node.process = Process::start(self.node.name, &self.node.arguments);
     }
 
     /// Creates the app of the libraries and waits until gateway and node know it.
@@ -89,7 +112,7 @@ async fn one_process() -> Planes {
         ("data", folder.path().display().to_string()),
     ]);
     arguments.push("--webhooks-private-addresses-allowed".into());
-    let process = Process::start("carillon", &arguments);
+    let node = Program::start("carillon", arguments);
     is_ready(address(operations)).await;
     let token = std::fs::read_to_string(folder.path().join("admin-token")).unwrap();
     Planes {
@@ -99,7 +122,8 @@ async fn one_process() -> Planes {
         operations,
         token,
         folder,
-        _processes: vec![process],
+        node,
+        _others: Vec::new(),
         _etcd: None,
         _place: place,
     }
@@ -135,11 +159,11 @@ async fn three_processes() -> Planes {
         ("control-plane", calls),
         ("last-known-good", file("gateway.apps")),
     ]);
-    let processes = vec![
-        Process::start("carillon-control-plane", &control_plane),
-        Process::start("carillon-data-plane", &node),
-        Process::start("carillon-gateway", &gateway),
+    let others = vec![
+        Program::start("carillon-control-plane", control_plane),
+        Program::start("carillon-gateway", gateway),
     ];
+    let node = Program::start("carillon-data-plane", node);
     for port in [operations, of_node, of_gateway] {
         is_ready(address(port)).await;
     }
@@ -150,7 +174,8 @@ async fn three_processes() -> Planes {
         operations,
         token: ADMIN_TOKEN.to_owned(),
         folder,
-        _processes: processes,
+        node,
+        _others: others,
         _etcd: Some(etcd),
         _place: place,
     }

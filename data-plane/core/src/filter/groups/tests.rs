@@ -29,6 +29,7 @@ fn groups_last_as_long_as_they_have_members() {
     assert_eq!(groups.leave(a), None);
     assert_eq!(matching(&mut groups, &[("a", "1"), ("b", "")]), [b, a]);
     assert_eq!(groups.leave(a), Some(5));
+    assert!(groups.by_tag.is_empty(), "nothing remains of a group that is gone");
     assert_eq!(matching(&mut groups, &[("a", "1"), ("b", "")]), [b]);
     assert_eq!(groups.enter(filter(&eq("c", "1"))), a, "numbers are used again");
     assert_eq!(groups.filter(a), &filter(&eq("c", "1")));
@@ -72,8 +73,8 @@ fn the_order_of_visits_does_not_depend_on_hashes_or_on_the_past() {
 #[test]
 fn a_group_stands_where_it_is_least_crowded() {
     let mut groups = FilterGroups::<u32>::new();
-    for price in 0..10 {
-        let (asset, common) = (eq("asset", &price.to_string()), eq("market", "spot"));
+    for coin in 0..10 {
+        let (asset, common) = (eq("asset", &format!("coin-{coin}")), eq("m", "1"));
         groups.enter(filter(&format!(r#"{{"op":"and","nodes":[{common},{asset}]}}"#)));
     }
     assert!(groups.anywhere.is_empty());
