@@ -133,7 +133,10 @@ impl Node {
     /// A socket leaves a channel with a state.
     pub fn leave(&self, place: Place, channel: Channel<'_>, user: Option<&UserId>, now: Instant) {
         let mut states = self.states();
-        let Some(changed) = states.leave(place, channel, user) else {
+        let mut batches = self.batches();
+        let changed = states.leave(place, channel, user, &mut batches);
+        self.take(batches);
+        let Some(changed) = changed else {
             return;
         };
         let mut interest = self.interest();

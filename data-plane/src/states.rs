@@ -135,11 +135,14 @@ impl States {
         place: Place,
         (app, channel): (&AppId, &ChannelName),
         user: Option<&UserId>,
+        batches: &mut Batches,
     ) -> Option<Changed> {
         let state = self.find(app, channel)?;
         let gone = user.zip(state.presence.as_mut());
-        let user = gone.is_some_and(|(user, presence)| presence.leave(user, place));
+        let (user, change) =
+            gone.map_or_else(Default::default, |(user, presence)| presence.leave(user, place));
         let left = state.take_out(place);
+        state.tell((app, channel), &change, batches);
         left.then(|| Changed { subscriptions: state.per_thread[place.thread], user })
     }
 
@@ -217,12 +220,14 @@ impl States {
             presence.admit(user);
             return None;
         }
-        for place in presence.refuse(user) {
+        let (places, change) = presence.refuse(user);
+        for place in places {
             state.take_out(place);
             let (key, channel, user) = (place.key, channel.clone(), user.clone());
             let step = Step::Full { key, channel, user };
             batches[place.thread].push(step);
         }
+        state.tell((app, channel), &change, batches);
         Some(state.per_thread.clone())
     }
 
@@ -402,7 +407,9 @@ mod tests {
 
         fn leave(&mut self, thread: usize, index: u32, user: Option<&str>) -> Option<Changed> {
             let user = user.map(UserId::trusted);
-            self.states.leave(place(thread, index), (&self.app, &self.name), user.as_ref())
+            let mut batches = vec![Vec::new(), Vec::new()];
+            let names = (&self.app, &self.name);
+            self.states.leave(place(thread, index), names, user.as_ref(), &mut batches)
         }
 
         /// What the threads are told, a line per step.

@@ -4,7 +4,7 @@
 //   node backend.mjs --listen 7001 --port 6001 --app-id app-id --key app-key --secret app-secret
 //
 // Serves: POST /auth and /user-auth as pusher-js calls them (user: the form's, or the bearer token),
-//         POST /webhooks, GET /page and /pusher.js
+//         POST /webhooks, GET /page and /pusher.js, the same with clients/js: /client-page and /client/…
 // Orders: {"call":"trigger","args":["room","greeting",{"a":1}]}   any method of the SDK
 // Lines:  {"type":"listening"} {"type":"answer","status","body"} {"type":"answer","error"}
 //         {"type":"webhook","valid","events","key","signature","body"}
@@ -79,16 +79,22 @@ const routes = {
   "POST /webhooks": take,
   "GET /page": () => file("page.html"),
   "GET /pusher.js": () => file("node_modules/pusher-js/dist/web/pusher.min.js"),
+  "GET /client-page": () => file("client.html"),
 };
+
+function routeOf(method, pathname) {
+  const [, client] = pathname.match(/^\/client\/(\w+\.js)$/) ?? [];
+  return client ? () => file(`../../clients/js/dist/${client}`) : routes[`${method} ${pathname}`];
+}
 
 async function answer(request, response) {
   const { pathname } = new URL(request.url, "http://backend");
-  const route = routes[`${request.method} ${pathname}`];
+  const route = routeOf(request.method, pathname);
   const body = await text(request);
   if (!route) return response.writeHead(404).end();
   if (form(request, body).channel_name?.includes("forbidden")) return response.writeHead(403).end();
   const given = await route(request, body);
-  const type = pathname === "/page" ? "text/html" : "text/javascript";
+  const type = pathname.endsWith("page") ? "text/html" : "text/javascript";
   if (Buffer.isBuffer(given)) return response.setHeader("content-type", type).end(given);
   response.setHeader("content-type", "application/json").end(JSON.stringify(given));
 }

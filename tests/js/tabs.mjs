@@ -3,14 +3,17 @@
 //   node tabs.mjs --port 6001 --key app-key --backend http://127.0.0.1:7001
 //
 // Orders: {"tab":"ann","do":"open","form":{"user":"ann"}}   form: what its auth requests carry besides
+//         carillon: with clients/js and these options of it; then "subscribe" may have "options" too
 //         {"tab","do":"subscribe"|"unsubscribe"|"members","channel"} {"tab","do":"signin"|"close"}
-//         {"tab","do":"trigger","channel","event","data"}
+//         {"tab","do":"trigger","channel","event","data"} {"tab","do":"stats"}
+//         {"tab","do":"damage"}   the next delta, on its way in
 // Lines:  {"tab","at","event","data","user_id"?}   at: a channel's name, "connection", "user" or "watchlist"
 // Ends when stdin does.
 
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import Pusher from "pusher-js";
+import { withCarillon } from "../../clients/js/dist/index.js";
 import { describe, say } from "./lines.mjs";
 
 const { values: options } = parseArgs({
@@ -28,8 +31,8 @@ const tabs = new Map();
 const CLIENT_EVENT = "client-typing";
 
 const orders = {
-  open(tab, { form }) {
-    const pusher = new Pusher(options.key, {
+  open(tab, { form, carillon }) {
+    const stock = new Pusher(options.key, {
       cluster: "",
       wsHost: options.host,
       wsPort: Number(options.port),
@@ -39,6 +42,7 @@ const orders = {
       channelAuthorization: { endpoint: `${options.backend}/auth`, transport: "ajax", params: form },
       userAuthentication: { endpoint: `${options.backend}/user-auth`, transport: "ajax", params: form },
     });
+    const pusher = carillon ? withCarillon(stock, carillon) : stock;
     tabs.set(tab, pusher);
     const tell = (at, event, data) => say({ tab, at, event, data });
     const { connection, user } = pusher;
@@ -54,8 +58,10 @@ const orders = {
     });
     user.watchlist.bind_global((event, { user_ids }) => tell("watchlist", event, user_ids));
   },
-  subscribe(tab, { channel: at }) {
-    const channel = tabs.get(tab).subscribe(at);
+  subscribe(tab, { channel: at, options }) {
+    const known = tabs.get(tab).channel(at);
+    const channel = tabs.get(tab).subscribe(at, options);
+    if (channel === known) return;
     channel.bind_global((event, data) => {
       if (event !== CLIENT_EVENT) say({ tab, at, event, data: plain(data) });
     });
@@ -68,6 +74,18 @@ const orders = {
     say({ tab, at, event: "members", data: plain(tabs.get(tab).channel(at).members) });
   },
   trigger: (tab, { channel, event, data }) => tabs.get(tab).channel(channel).trigger(event, data),
+  stats(tab) {
+    say({ tab, at: "stats", data: Object.fromEntries(tabs.get(tab).carillon.stats()) });
+  },
+  damage(tab) {
+    const { socket } = tabs.get(tab).connection.connection.transport;
+    const { onmessage } = socket;
+    socket.onmessage = ({ data }) => {
+      const damaged = data.replace(/("delta":".{8})./, "$1/");
+      if (damaged !== data) socket.onmessage = onmessage;
+      onmessage({ data: damaged });
+    };
+  },
   signin: (tab) => tabs.get(tab).signin(),
   close: (tab) => tabs.get(tab).disconnect(),
 };

@@ -208,6 +208,17 @@ impl Client {
         frame
     }
 
+    /// The next frame as it was sent, for those to whom its bytes matter.
+    pub async fn next_text(&mut self) -> String {
+        loop {
+            match soon("something to read", self.socket.next()).await {
+                Some(Ok(Message::Text(text))) => return text.to_string(),
+                Some(Ok(Message::Ping(_))) => continue,
+                other => panic!("expected a frame, came {other:?}"),
+            }
+        }
+    }
+
     /// Whatever comes next, but WebSocket pings.
     pub async fn next(&mut self) -> Incoming {
         loop {

@@ -1,11 +1,13 @@
 //! What the scenarios stand on: real programs, real sockets, clients that expect.
 //!
-//! [`cluster`] starts the three programs in this process, [`process`] starts them as processes.
+//! [`cluster`] starts the three programs in this process, [`fleet`] as processes of their own, and
+//! [`process`] any of them.
 //! [`rest`] and [`grpc`] are an app's backend, [`client`] is a browser, [`rig`] runs the official
 //! libraries. [`etcd`] and [`proxy`] are there to be broken.
 
 pub mod cluster;
 pub mod etcd;
+pub mod fleet;
 pub mod process;
 pub mod proxy;
 pub mod quiet;

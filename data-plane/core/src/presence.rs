@@ -21,6 +21,9 @@ pub struct Presence<K> {
     admitted: BTreeSet<UserId>,
     /// Everybody, as the sockets here know it.
     told: BTreeMap<UserId, UserInfo>,
+    /// Those of them who are here and of whom the control plane does not know, or not yet: it was told
+    /// anew, after the connection to it had been lost. They left nobody.
+    kept: BTreeSet<UserId>,
     /// Whether the control plane has told the whole of it.
     complete: bool,
     /// Sockets that are not in yet, in the order in which they came.
@@ -49,6 +52,7 @@ impl<K> Default for Presence<K> {
             local: Roster::default(),
             admitted: BTreeSet::new(),
             told: BTreeMap::new(),
+            kept: BTreeSet::new(),
             complete: false,
             waiting: Vec::new(),
         }
@@ -66,31 +70,37 @@ impl<K: Copy + PartialEq> Presence<K> {
         joined == Joined::First
     }
 
-    /// A socket goes. Returns whether it was the user's last one here: that must be reported.
-    pub fn leave(&mut self, user: &UserId, socket: K) -> bool {
+    /// A socket goes. Returns whether it was the user's last one here, which must be reported, and
+    /// what the others must be told already.
+    pub fn leave(&mut self, user: &UserId, socket: K) -> (bool, Change) {
         self.waiting.retain(|waiting| waiting.socket != socket);
         let last = self.local.leave(user.as_str(), &socket) == Left::Last;
-        if last {
-            self.admitted.remove(user);
+        if !last {
+            return (false, Change::default());
         }
-        last
+        self.admitted.remove(user);
+        // Of whom the control plane does not know, it cannot say that they have gone.
+        let unknown = self.kept.remove(user).then(|| user.clone());
+        (true, self.change(Vec::new(), unknown.into_iter().collect()))
     }
 
     /// The control plane has let the user in.
     pub fn admit(&mut self, user: &UserId) {
+        self.kept.remove(user);
         if self.local.contains(user.as_str()) {
             self.admitted.insert(user.clone());
         }
     }
 
     /// The control plane has not let the user in: the channel is full. Returns the user's sockets,
-    /// which are out.
-    pub fn refuse(&mut self, user: &UserId) -> Vec<K> {
+    /// which are out, and what the others must be told.
+    pub fn refuse(&mut self, user: &UserId) -> (Vec<K>, Change) {
         let sockets = self.local.holders(user.as_str()).to_vec();
+        let mut change = Change::default();
         for socket in &sockets {
-            self.leave(user, *socket);
+            change.removed.append(&mut self.leave(user, *socket).1.removed);
         }
-        sockets
+        (sockets, change)
     }
 
     /// Takes the sockets that are in from here on, and their users: those who are admitted, once the
@@ -131,6 +141,9 @@ impl<K: Copy + PartialEq> Presence<K> {
 
     /// Some came, some went.
     pub fn change(&mut self, joined: Vec<(UserId, UserInfo)>, left: Vec<UserId>) -> Change {
+        for (user, _) in &joined {
+            self.kept.remove(user);
+        }
         let removed = left.into_iter().filter(|user| self.told.remove(user).is_some()).collect();
         let added = joined
             .into_iter()
@@ -138,11 +151,13 @@ impl<K: Copy + PartialEq> Presence<K> {
         Change { added: added.collect(), removed }
     }
 
-    /// The whole truth.
+    /// The whole truth, but for users of this node of whom it does not know yet.
     pub fn replace(&mut self, members: Vec<(UserId, UserInfo)>) -> Change {
         self.complete = true;
         let there: BTreeSet<_> = members.iter().map(|(user, _)| user.clone()).collect();
-        let gone = self.told.keys().filter(|user| !there.contains(*user)).cloned().collect();
+        let missing = self.told.keys().filter(|user| !there.contains(*user)).cloned();
+        let (kept, gone) = missing.partition::<Vec<_>, _>(|user| self.admitted.contains(user));
+        self.kept = kept.into_iter().collect();
         self.change(members, gone)
     }
 
@@ -192,8 +207,8 @@ mod tests {
         assert_eq!(presence.confirmed(), [(user("ann"), 1)]);
         assert!(!presence.join(&user("ann"), &UserInfo::default(), 2, now), "a second tab");
         assert_eq!(presence.confirmed(), [(user("ann"), 2)]);
-        assert!(!presence.leave(&user("ann"), 1));
-        assert!(presence.leave(&user("ann"), 2));
+        assert!(!presence.leave(&user("ann"), 1).0);
+        assert_eq!(presence.leave(&user("ann"), 2), (true, Change::default()));
         assert!(presence.join(&user("ann"), &UserInfo::default(), 3, now), "it is reported anew");
         assert!(presence.confirmed().is_empty());
     }
@@ -216,10 +231,32 @@ mod tests {
         for socket in [1, 2] {
             presence.join(&user("bob"), &UserInfo::default(), socket, now);
         }
-        assert_eq!(presence.refuse(&user("bob")), [1, 2]);
+        assert_eq!(presence.refuse(&user("bob")), (vec![1, 2], Change::default()));
         presence.admit(&user("bob"));
         assert!(presence.confirmed().is_empty());
-        assert!(!presence.leave(&user("bob"), 1));
+        assert!(!presence.leave(&user("bob"), 1).0);
+    }
+
+    #[test]
+    fn who_is_here_is_not_missed_when_the_control_plane_begins_anew() {
+        let now = start();
+        let mut presence = Presence::default();
+        for (name, socket) in [("ann", 1), ("bob", 2), ("eve", 3)] {
+            presence.join(&user(name), &"{}".into(), socket, now);
+            presence.admit(&user(name));
+        }
+        presence.replace(vec![member("ann"), member("bob"), member("eve"), member("far")]);
+        check(&presence.replace(vec![]), &[], &["far"]);
+        check(&presence.change(vec![member("ann")], vec![]), &[], &[]);
+        presence.admit(&user("ann"));
+        let (last, change) = presence.leave(&user("bob"), 2);
+        assert!(last);
+        check(&change, &[], &["bob"]);
+        let (sockets, change) = presence.refuse(&user("eve"));
+        assert_eq!(sockets, [3]);
+        check(&change, &[], &["eve"]);
+        assert_eq!(presence.leave(&user("ann"), 1), (true, Change::default()));
+        check(&presence.change(vec![], vec![user("ann")]), &[], &["ann"]);
     }
 
     #[test]

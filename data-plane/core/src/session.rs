@@ -7,6 +7,7 @@ mod identity;
 mod pulse;
 mod sign_in;
 mod subscribe;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod user;
@@ -22,7 +23,7 @@ use smallvec::SmallVec;
 
 use self::{
     authorization::Authorization, client_event::Window, identity::Identity, pulse::Pulse,
-    watchlist::Watchlist,
+    terms::Wishes, watchlist::Watchlist,
 };
 pub use self::{effect::Effect, identity::Member};
 use crate::{
@@ -53,11 +54,13 @@ pub struct Session {
     id: SocketId,
     pulse: Pulse,
     authorization: Authorization,
-    client_events: Window,
+    /// From the first one on that counts.
+    client_events: Option<Box<Window>>,
     /// Sorted; without the user's own. A channel is in from [`Effect::Subscribe`] on, confirmed or
     /// not.
     channels: SmallVec<[ChannelName; 2]>,
     identity: Option<Box<Identity>>,
+    wishes: Option<Box<Wishes>>,
 }
 
 impl Session {
@@ -76,9 +79,10 @@ impl Session {
             app,
             id,
             pulse: Pulse::beat(now),
-            client_events: Window::new(now),
+            client_events: None,
             channels: SmallVec::new(),
             identity: None,
+            wishes: None,
         }
     }
 
@@ -123,9 +127,9 @@ impl Session {
         self.handle_activity(now);
         match frame::parse(text) {
             Ok(Inbound::Ping) => effects.push(Effect::Send(frame::pong())),
-            Ok(Inbound::Subscribe { channel, auth, channel_data }) => {
-                let signed = subscribe::Signed { auth, channel_data };
-                self.subscribe(&channel, &signed, now, effects);
+            Ok(Inbound::Subscribe { channel, auth, channel_data, filter, delta }) => {
+                let request = subscribe::Request { auth, channel_data, filter, delta };
+                self.subscribe(&channel, &request, now, effects);
             }
             Ok(Inbound::Unsubscribe { channel }) => self.unsubscribe(&channel, effects),
             Ok(Inbound::ClientEvent { name, channel, data }) => {
@@ -133,6 +137,12 @@ impl Session {
             }
             Ok(Inbound::Signin { auth, user_data }) => {
                 self.sign_in(auth.as_deref(), user_data, now, effects);
+            }
+            Ok(Inbound::EnableDeltaCompression { data }) => {
+                self.enable_deltas(data.as_deref(), effects);
+            }
+            Ok(Inbound::DeltaSyncError { channel }) => {
+                effects.extend(self.resync(&channel));
             }
             Ok(Inbound::Pong | Inbound::Unknown { .. }) => {}
             Err(bad) => effects.push(malformed(&bad)),
@@ -189,26 +199,20 @@ impl Session {
     ) {
         if channel.kind() == ChannelKind::User {
             self.confirm_user(channel, now, effects);
-        } else if self.place(channel.as_str()).is_ok() {
-            self.handle_joined(channel, effects);
+        } else if self.share_name(channel) {
             effects.push(Effect::Send(frame::subscription_succeeded(channel.as_str())));
+            effects.extend(self.confirm_deltas(channel));
         }
     }
 
-    /// The hub serves the channel to this socket: a presence or cache channel, whose success frame
-    /// the shell has. Returns whether the client is still in it.
-    pub fn handle_joined(&mut self, channel: &ChannelName, _: &mut Vec<Effect>) -> bool {
-        let place = self.place(channel.as_str());
-        if let Ok(place) = place {
-            self.share_name(place, channel);
+    /// The hub serves the channel to this socket: a presence or cache channel, whose success frame,
+    /// and whose last event, the shell has and has sent. Returns whether the client is still in it.
+    pub fn handle_joined(&mut self, channel: &ChannelName, effects: &mut Vec<Effect>) -> bool {
+        let joined = self.share_name(channel);
+        if joined {
+            effects.extend(self.confirm_deltas(channel));
         }
-        place.is_ok()
-    }
-
-    /// How the client wants the events of a channel.
-    #[must_use]
-    pub fn terms(&self, _: &ChannelName) -> crate::Terms {
-        crate::Terms::default()
+        joined
     }
 
     /// The app's settings have changed; `None` where the app is gone. What was allowed stays; new
@@ -230,7 +234,8 @@ impl Session {
         if let Some(user) = self.user_mut().filter(|_| !app.features.watchlist_events) {
             user.watch(Vec::new(), now, effects);
         }
-        self.app = app;
+        let before = std::mem::replace(&mut self.app, app);
+        self.renew_terms(&before, effects);
     }
 }
 

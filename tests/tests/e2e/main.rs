@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this is tests")]
 
 mod admin;
+mod all_in_one;
 mod auth;
 mod cache;
 mod client_events;

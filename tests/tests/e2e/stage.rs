@@ -17,22 +17,25 @@ use tests::{
 /// A deployment with one app.
 pub(crate) enum Stage {
     /// A process of its own.
-    AllInOne(AllInOne),
+    AllInOne(Box<AllInOne>),
     /// Two gateways, a control plane and three nodes, all in this process.
-    Planes(Cluster),
+    Planes(Box<Cluster>),
 }
 
 /// The program `carillon`.
 pub(crate) struct AllInOne {
-    address: SocketAddr,
+    /// Where it serves.
+    pub(crate) address: SocketAddr,
+    /// The app's.
+    pub(crate) credentials: Credentials,
+    /// The process; it ends with this.
+    pub(crate) process: Process,
     operations: SocketAddr,
     token: String,
-    credentials: Credentials,
-    _process: Process,
     _folder: TempDir,
 }
 
-/// Plays a scenario on separate planes, then on the all-in-one. The app has these settings.
+/// Plays a scenario on separate planes and on the all-in-one. The app has these settings.
 pub(crate) async fn both(settings: Value, scenario: impl AsyncFn(&Stage)) {
     both_with("", settings, scenario).await;
 }
@@ -41,17 +44,19 @@ pub(crate) async fn both(settings: Value, scenario: impl AsyncFn(&Stage)) {
 pub(crate) async fn both_with(line: &str, settings: Value, scenario: impl AsyncFn(&Stage)) {
     let shape = Shape::wide().app(settings);
     let shape = if line.is_empty() { shape } else { shape.control_plane(line) };
-    let app = shape.app.clone();
-    let arguments = shape.control_plane.clone();
-    let planes = Stage::Planes(Cluster::start(shape).await);
-    play("separate planes", &planes, &scenario).await;
-    // The cluster holds the test's place on the machine until the end.
-    let all_in_one = Stage::AllInOne(AllInOne::start(app, &arguments).await);
-    play("the all-in-one", &all_in_one, &scenario).await;
+    let (app, arguments) = (shape.app.clone(), shape.control_plane.clone());
+    // The cluster holds the test's place on the machine until both have ended.
+    let planes = Stage::Planes(Box::new(Box::pin(Cluster::start(shape)).await));
+    let on_planes = play("separate planes", &planes, &scenario);
+    let on_all_in_one = async {
+        let all_in_one = AllInOne::start(app, &arguments).await;
+        play("the all-in-one", &Stage::AllInOne(Box::new(all_in_one)), &scenario).await;
+    };
+    tokio::join!(Box::pin(on_planes), Box::pin(on_all_in_one));
 }
 
 async fn play(name: &str, stage: &Stage, scenario: &impl AsyncFn(&Stage)) {
-    let played = AssertUnwindSafe(Box::pin(scenario(stage))).catch_unwind().await;
+    let played = AssertUnwindSafe(scenario(stage)).catch_unwind().await;
     assert!(played.is_ok(), "that was on {name}");
 }
 
@@ -88,16 +93,14 @@ impl Stage {
     /// The admin API.
     pub(crate) fn admin(&self) -> Admin {
         match self {
-            Self::AllInOne(all_in_one) => Admin::new(all_in_one.operations, &all_in_one.token),
+            Self::AllInOne(all_in_one) => all_in_one.admin(),
             Self::Planes(cluster) => cluster.admin(),
         }
     }
 
     /// Changes settings of the app.
     pub(crate) async fn update(&self, settings: Value) {
-        let app_id = self.backend(0).credentials.app_id;
-        let app: App = serde_json::from_value(settings).expect("the settings are an App");
-        self.admin().update(App { app_id, ..app }).await.expect("the settings are valid");
+        update(&self.admin(), self.backend(0).credentials, settings).await;
     }
 
     /// All events and notices of the channel have arrived, and these clients have read them: the next
@@ -112,7 +115,8 @@ impl Stage {
 }
 
 impl AllInOne {
-    async fn start(app: App, arguments: &[String]) -> Self {
+    /// Starts the process, with an app of its own besides the development app.
+    pub(crate) async fn start(app: App, arguments: &[String]) -> Self {
         let folder = TempDir::new().expect("a folder for the test");
         let [address, operations] =
             [free_port(), free_port()].map(|port| ([127, 0, 0, 1], port).into());
@@ -128,17 +132,25 @@ impl AllInOne {
         let token = token.expect("it is made at the first start").trim().to_owned();
         let [app_id, key, secret] = ["stage-id", "stage-key", "stage-secret"].map(str::to_owned);
         let credentials = Credentials { app_id, key, secret };
-        let all_in_one =
-            Self { address, operations, token, credentials, _process: process, _folder: folder };
+        let all_in_one = Self { address, credentials, process, operations, token, _folder: folder };
         all_in_one.create(app).await;
         all_in_one
+    }
+
+    fn admin(&self) -> Admin {
+        Admin::new(self.operations, &self.token)
+    }
+
+    /// Changes settings of the app.
+    pub(crate) async fn update(&self, settings: Value) {
+        update(&self.admin(), self.credentials.clone(), settings).await;
     }
 
     /// Creates the app and waits until it is known.
     async fn create(&self, app: App) {
         let Credentials { app_id, key, secret } = self.credentials.clone();
         let (up, path) = (format!("/up/{app_id}"), format!("/app/{key}"));
-        Admin::new(self.operations, &self.token).create(App { app_id, key, ..app }, &secret).await;
+        self.admin().create(App { app_id, key, ..app }, &secret).await;
         let known = || async {
             let mut client = Client::open(self.address, &path, None).await;
             let greeted = client.next_frame().await["event"] == "pusher:connection_established";
@@ -146,4 +158,10 @@ impl AllInOne {
         };
         tests::eventually("the app is known", known).await;
     }
+}
+
+async fn update(admin: &Admin, app: Credentials, settings: Value) {
+    let settings: App = serde_json::from_value(settings).expect("the settings are an App");
+    let updated = admin.update(App { app_id: app.app_id, ..settings }).await;
+    updated.expect("the settings are valid");
 }

@@ -24,7 +24,7 @@ async fn expect_refused(client: &mut Client, channel: &str, kind: &str, status: 
 async fn public_private_and_encrypted_channels_are_served() {
     let cluster = Cluster::start(Shape::wide()).await;
     let mut clients = [cluster.client(0).await, cluster.client(1).await, cluster.client(2).await];
-    let channels = ["room", "private-room", "private-encrypted-room", "privateer", "cache-like"];
+    let channels = ["room", "private-room", "private-encrypted-room", "privateer", "cache"];
     for channel in channels {
         for client in &mut clients {
             client.subscribe(channel).await;
@@ -45,7 +45,7 @@ async fn clients_say_it_in_several_ways() {
     for data in [
         json!({ "channel": "room" }),
         json!({ "auth": "", "channel": "room" }),
-        json!({ "channel": "room", "tags_filter": null, "unknown": [1] }),
+        json!({ "channel": "room", "unknown": [1] }),
         json!(r#"{"channel":"room"}"#),
     ] {
         subscribe(&mut client, data).await;
@@ -95,8 +95,17 @@ async fn a_private_channel_needs_the_apps_signature() {
         subscribe(&mut client, json!({ "channel": channel, "auth": signed, "channel_data": data }))
             .await;
         client.expect_subscribed(channel).await;
+        expect_cached(&mut client, channel).await;
         subscribe(&mut client, json!({ "channel": channel, "auth": good })).await;
         client.expect_subscribed(channel).await;
+        expect_cached(&mut client, channel).await;
+    }
+}
+
+/// A cache channel shows what was published before.
+async fn expect_cached(client: &mut Client, channel: &str) {
+    if channel.contains("-cache-") {
+        client.expect_event(channel, "e", "secret").await;
     }
 }
 

@@ -1,10 +1,11 @@
 //! What clients say.
 
-use std::{borrow::Cow, fmt};
+use std::{array, borrow::Cow, fmt};
 
 use serde_json::value::RawValue;
 
 use super::json;
+use crate::delta::DeltaWish;
 
 /// One message of a client. Texts are borrowed from the message where they hold no escapes.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub enum Inbound<'a> {
         auth: Option<Cow<'a, str>>,
         /// The exact text that was signed along.
         channel_data: Option<Cow<'a, str>>,
+        /// `filter`, else `tags_filter`: JSON, not looked into. `Some` even where it is `null`.
+        filter: Option<Cow<'a, str>>,
+        /// What it says about deltas, if that makes sense.
+        delta: Option<DeltaWish>,
     },
     /// `pusher:unsubscribe`.
     Unsubscribe {
@@ -33,6 +38,16 @@ pub enum Inbound<'a> {
         auth: Option<Cow<'a, str>>,
         /// The exact text that was signed.
         user_data: Option<Cow<'a, str>>,
+    },
+    /// `pusher:enable_delta_compression`.
+    EnableDeltaCompression {
+        /// JSON, not looked into.
+        data: Option<Cow<'a, str>>,
+    },
+    /// `pusher:delta_sync_error`: the client lacks what a delta is based on.
+    DeltaSyncError {
+        /// The channel as given.
+        channel: Cow<'a, str>,
     },
     /// An event whose name begins with `client-`.
     ClientEvent {
@@ -79,19 +94,17 @@ pub fn parse(text: &str) -> Result<Inbound<'_>, BadFrame> {
     match action {
         Some("ping") => Ok(Inbound::Ping),
         Some("pong") => Ok(Inbound::Pong),
-        Some("subscribe") => {
-            let [channel, auth, channel_data] = strings(data, ["channel", "auth", "channel_data"])?;
-            let channel = channel.ok_or(BadFrame::Channel)?;
-            Ok(Inbound::Subscribe { channel, auth, channel_data })
-        }
-        Some("unsubscribe") => {
-            let [channel] = strings(data, ["channel"])?;
-            Ok(Inbound::Unsubscribe { channel: channel.ok_or(BadFrame::Channel)? })
-        }
+        Some("subscribe") => subscribe(data),
+        Some("unsubscribe") => Ok(Inbound::Unsubscribe { channel: channel_in(data)? }),
         Some("signin") => {
-            let [auth, user_data] = strings(data, ["auth", "user_data"])?;
+            let [auth, user_data] = members(data, [("auth", TEXT), ("user_data", TEXT)])?;
             Ok(Inbound::Signin { auth, user_data })
         }
+        Some("enable_delta_compression") => {
+            let data = data.map(|data| json::text(data).unwrap_or(Cow::Borrowed(data.get())));
+            Ok(Inbound::EnableDeltaCompression { data })
+        }
+        Some("delta_sync_error") => Ok(Inbound::DeltaSyncError { channel: channel_in(data)? }),
         None if event.starts_with("client-") => {
             let channel = channel.and_then(json::text);
             Ok(Inbound::ClientEvent { name: event, channel, data })
@@ -100,18 +113,54 @@ pub fn parse(text: &str) -> Result<Inbound<'_>, BadFrame> {
     }
 }
 
-/// The named string members of `data`, which is an object or a string that holds an object.
-fn strings<'a, const N: usize>(
+fn subscribe(data: Option<&RawValue>) -> Result<Inbound<'_>, BadFrame> {
+    let [channel, auth, channel_data, filter, tags_filter, delta] = members(
+        data,
+        [
+            ("channel", TEXT),
+            ("auth", TEXT),
+            ("channel_data", TEXT),
+            ("filter", JSON),
+            ("tags_filter", JSON),
+            ("delta", JSON),
+        ],
+    )?;
+    Ok(Inbound::Subscribe {
+        channel: channel.ok_or(BadFrame::Channel)?,
+        auth,
+        channel_data,
+        filter: filter.or(tags_filter),
+        delta: delta.and_then(|delta| DeltaWish::parse(serde_json::from_str(&delta).ok()?)),
+    })
+}
+
+fn channel_in(data: Option<&RawValue>) -> Result<Cow<'_, str>, BadFrame> {
+    let [channel] = members(data, [("channel", TEXT)])?;
+    channel.ok_or(BadFrame::Channel)
+}
+
+/// How a member is read; `None` counts as absent.
+type Reading = for<'a> fn(&'a RawValue) -> Option<Cow<'a, str>>;
+
+/// The text of a string.
+const TEXT: Reading = json::text;
+/// Any value as it stands.
+const JSON: Reading = |value| Some(Cow::Borrowed(value.get()));
+
+/// The named members of `data`, which is an object or a string that holds an object.
+fn members<'a, const N: usize>(
     data: Option<&'a RawValue>,
-    names: [&str; N],
+    wanted: [(&str, Reading); N],
 ) -> Result<[Option<Cow<'a, str>>; N], BadFrame> {
     let data = data.ok_or(BadFrame::Data)?;
+    let (names, readings) = (wanted.map(|(name, _)| name), wanted.map(|(_, reading)| reading));
     let Some(inner) = json::text(data) else {
         let found = json::members(data.get(), names).map_err(|_| BadFrame::Data)?;
-        return Ok(found.map(|value| value.and_then(json::text)));
+        return Ok(array::from_fn(|place| found[place].and_then(readings[place])));
     };
     let found = json::members(&inner, names).map_err(|_| BadFrame::Data)?;
-    Ok(found.map(|value| value.and_then(json::text).map(|text| Cow::Owned(text.into_owned()))))
+    let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+    Ok(array::from_fn(|place| found[place].and_then(readings[place]).map(owned)))
 }
 
 /// The size of an event's data as limits measure it: the text of a string, the JSON of anything
@@ -174,8 +223,7 @@ mod tests {
 
     #[test]
     fn subscribe_with_data_as_object_and_as_string() {
-        let expected =
-            r#"Subscribe { channel: "a\"b", auth: Some("k:s"), channel_data: Some("{}") }"#;
+        let expected = r#"Subscribe { channel: "a\"b", auth: Some("k:s"), channel_data: Some("{}"), filter: None, delta: None }"#;
         check(
             r#"{"event":"pusher:subscribe","data":{"auth":"k:s","channel":"a\"b","channel_data":"{}","x":[]}}"#,
             expected,
@@ -186,12 +234,51 @@ mod tests {
         );
         check(
             r#"{"event":"pusher:subscribe","data":{"channel":"m","auth":null,"channel_data":{}}}"#,
-            r#"Subscribe { channel: "m", auth: None, channel_data: None }"#,
+            r#"Subscribe { channel: "m", auth: None, channel_data: None, filter: None, delta: None }"#,
         );
         check(
             r#"{"data":{"channel":"m","channel":"n"},"event":"x","event":"pusher:unsubscribe"}"#,
             r#"Unsubscribe { channel: "n" }"#,
         );
+    }
+
+    #[test]
+    fn subscribe_with_filter_and_delta() {
+        let subscribe = |more: &str, filter: &str, delta: &str| {
+            let expected = format!(
+                r#"Subscribe {{ channel: "m", auth: None, channel_data: None, filter: {filter}, delta: {delta} }}"#
+            );
+            let data = format!(r#"{{"channel":"m"{more}}}"#);
+            check(&format!(r#"{{"event":"pusher:subscribe","data":{data}}}"#), &expected);
+            let data = serde_json::to_string(&data).unwrap();
+            check(&format!(r#"{{"event":"sockudo:subscribe","data":{data}}}"#), &expected);
+        };
+        subscribe(r#","tags_filter": {"key":"\"" }"#, r#"Some("{\"key\":\"\\\"\" }")"#, "None");
+        subscribe(r#","tags_filter":1,"filter":[ 2 ]"#, r#"Some("[ 2 ]")"#, "None");
+        subscribe(r#","tags_filter":1,"filter":null"#, r#"Some("null")"#, "None");
+        subscribe(r#","delta":true"#, "None", "Some(On(None))");
+        subscribe(r#","delta":"vcdiff""#, "None", "Some(On(Some(Xdelta3)))");
+        subscribe(r#","delta":{"enabled":false}"#, "None", "Some(Off)");
+        subscribe(r#","delta":null"#, "None", "None");
+        subscribe(r#","delta":[]"#, "None", "None");
+    }
+
+    #[test]
+    fn news_about_deltas() {
+        let enable = |data: &str, expected: &str| {
+            let expected = format!("EnableDeltaCompression {{ data: {expected} }}");
+            check(&format!(r#"{{"event":"pusher:enable_delta_compression"{data}}}"#), &expected);
+            check(&format!(r#"{{"event":"sockudo:enable_delta_compression"{data}}}"#), &expected);
+        };
+        enable("", "None");
+        enable(r#","data":null"#, r#"Some("null")"#);
+        enable(r#","data":{"algorithms":[]}"#, r#"Some("{\"algorithms\":[]}")"#);
+        enable(r#","data":"{\"x\":1}""#, r#"Some("{\"x\":1}")"#);
+        let lost = r#"DeltaSyncError { channel: "m" }"#;
+        check(r#"{"event":"pusher:delta_sync_error","data":{"channel":"m"}}"#, lost);
+        check(r#"{"event":"sockudo:delta_sync_error","data":"{\"channel\":\"m\"}"}"#, lost);
+        check(r#"{"event":"pusher:delta_sync_error","data":{}}"#, "Channel");
+        check(r#"{"event":"pusher:delta_sync_error"}"#, "Data");
     }
 
     #[test]

@@ -68,7 +68,8 @@ impl Session {
         }
         if let Some(limit) = limits.client_events_per_second {
             let length = Duration::from_secs(limits.client_events_window_seconds.max(1).into());
-            if !self.client_events.admit(limit, length, now) {
+            let window = self.client_events.get_or_insert_with(|| Box::new(Window::new(now)));
+            if !window.admit(limit, length, now) {
                 let seconds = length.as_secs();
                 return Err(Refusal::TooMany { limit, seconds });
             }
@@ -85,7 +86,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) fn new(now: Instant) -> Self {
+    fn new(now: Instant) -> Self {
         Self { started: now, admitted: 0 }
     }
 

@@ -67,12 +67,20 @@ impl Session {
     }
 
     /// Keeps the hub's copy of the channel's name, which is the one that all its sockets share.
-    pub(super) fn share_name(&mut self, place: usize, channel: &ChannelName) {
+    /// Returns whether the client is in the channel.
+    pub(super) fn share_name(&mut self, channel: &ChannelName) -> bool {
+        let Ok(place) = self.place(channel.as_str()) else {
+            return false;
+        };
         self.channels[place] = channel.clone();
         if let Some(identity) = &mut self.identity
             && let Ok(place) = identity.place(channel.as_str())
         {
             identity.memberships[place].0 = channel.clone();
         }
+        if let Some(wishes) = &mut self.wishes {
+            wishes.share_name(channel);
+        }
+        true
     }
 }

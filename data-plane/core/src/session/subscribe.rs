@@ -4,39 +4,57 @@ use std::{borrow::Cow, fmt, time::Instant};
 
 use model::{ChannelKind, ChannelName, InvalidChannelName, InvalidUserId, UserId};
 
-use super::{Effect, Member, Session, authorization::Authorization};
+use super::{Effect, Member, Session, authorization::Authorization, terms::Wish};
 use crate::{
+    Filter, InvalidFilter,
     channel_auth::{self, Denied},
-    frame::{self, BadIdentity},
+    delta::DeltaWish,
+    frame::{self, BadFrame, BadIdentity},
 };
 
-/// What a client shows to prove that it may subscribe.
-pub(super) struct Signed<'a> {
+/// What a client says about a channel that it wants to enter.
+pub(super) struct Request<'a> {
+    /// With `channel_data`, the proof that it may.
     pub(super) auth: Option<Cow<'a, str>>,
     pub(super) channel_data: Option<Cow<'a, str>>,
+    /// JSON.
+    pub(super) filter: Option<Cow<'a, str>>,
+    pub(super) delta: Option<DeltaWish>,
+}
+
+impl Request<'_> {
+    /// A filter that is not understood refuses the subscription, even where filters are switched
+    /// off: they may be switched on.
+    fn wish(&self) -> Result<Wish, Refusal> {
+        let filter = self.filter.as_deref().map(Filter::parse).transpose();
+        Ok(Wish { filter: filter.map_err(Refusal::InvalidFilter)?, delta: self.delta })
+    }
 }
 
 impl Session {
-    /// Subscribing again is allowed and acknowledged again, but proven again too.
+    /// Subscribing again is allowed and acknowledged again, but proven again too. What the client
+    /// wishes then replaces what it wished before.
     pub(super) fn subscribe(
         &mut self,
         channel: &str,
-        signed: &Signed<'_>,
+        request: &Request<'_>,
         now: Instant,
         effects: &mut Vec<Effect>,
     ) {
-        match self.admit(channel, signed) {
-            Err(refusal) => effects.push(refusal.told(channel)),
-            Ok((channel, _)) if channel.kind() == ChannelKind::User => {
+        let admitted = self.admit(channel, request);
+        match admitted.and_then(|admitted| Ok((admitted, request.wish()?))) {
+            Err(refusal) => refusal.tell(channel, effects),
+            Ok(((channel, _), _)) if channel.kind() == ChannelKind::User => {
                 self.subscribe_to_user(now, effects);
             }
-            Ok((channel, member)) => self.enter(channel, member, effects),
+            Ok((admitted, wish)) => self.enter(admitted, wish, effects),
         }
     }
 
     pub(super) fn unsubscribe(&mut self, channel: &str, effects: &mut Vec<Effect>) {
         if let Ok(place) = self.place(channel) {
             let user = self.end_membership(channel);
+            self.end_wish(channel);
             effects.push(Effect::Unsubscribe { channel: self.channels.remove(place), user });
         }
     }
@@ -46,7 +64,8 @@ impl Session {
         if let Ok(place) = self.place(channel.as_str()) {
             self.channels.remove(place);
             self.end_membership(channel.as_str());
-            effects.push(Refusal::Full { limit }.told(channel.as_str()));
+            self.end_wish(channel.as_str());
+            Refusal::Full { limit }.tell(channel.as_str(), effects);
         }
     }
 
@@ -55,7 +74,12 @@ impl Session {
         self.channels.binary_search_by(|name| name.as_str().cmp(channel))
     }
 
-    fn enter(&mut self, channel: ChannelName, member: Option<Member>, effects: &mut Vec<Effect>) {
+    fn enter(
+        &mut self,
+        (channel, member): (ChannelName, Option<Member>),
+        wish: Wish,
+        effects: &mut Vec<Effect>,
+    ) {
         if channel.kind().needs_auth() {
             self.authorization = Authorization::Given;
         }
@@ -72,17 +96,15 @@ impl Session {
             let channel = channel.clone();
             effects.push(Effect::Unsubscribe { channel, user: Some(before) });
         }
-        effects.push(Effect::Subscribe {
-            channel,
-            member: member.map(Box::new),
-            terms: crate::Terms::default(),
-        });
+        self.begin_wish(&channel, wish);
+        let terms = self.terms(&channel);
+        effects.push(Effect::Subscribe { channel, member: member.map(Box::new), terms });
     }
 
     fn admit(
         &self,
         channel: &str,
-        signed: &Signed<'_>,
+        request: &Request<'_>,
     ) -> Result<(ChannelName, Option<Member>), Refusal> {
         let limits = &self.app.limits;
         let name = ChannelName::parse(channel, limits.channel_name_bytes_max)
@@ -96,10 +118,10 @@ impl Session {
         if self.place(channel).is_err() && self.channels.len() >= limit as usize {
             return Err(Refusal::TooManyChannels { limit });
         }
-        let channel_data = signed.channel_data.as_deref().filter(|data| !data.is_empty());
+        let channel_data = request.channel_data.as_deref().filter(|data| !data.is_empty());
         if kind.needs_auth() {
             let message = channel_auth::subscription(self.id, channel, channel_data);
-            channel_auth::verify(&self.app, signed.auth.as_deref(), &message)
+            channel_auth::verify(&self.app, request.auth.as_deref(), &message)
                 .map_err(Refusal::Denied)?;
         }
         let presence = kind == ChannelKind::Presence;
@@ -134,13 +156,19 @@ enum Refusal {
     BadChannelData(BadIdentity),
     InvalidUser(InvalidUserId),
     LargeMember { bytes: usize, limit: u32 },
+    InvalidFilter(InvalidFilter),
     Full { limit: u32 },
 }
 
 impl Refusal {
-    fn told(&self, channel: &str) -> Effect {
-        let (kind, status) = self.kind();
-        Effect::Send(frame::subscription_error(channel, kind, &self.to_string(), status))
+    fn tell(&self, channel: &str, effects: &mut Vec<Effect>) {
+        let ((kind, status), message) = (self.kind(), self.to_string());
+        effects.push(Effect::Send(frame::subscription_error(channel, kind, &message, status)));
+        if let Self::InvalidFilter(_) = self {
+            // This is how Sockudo says it (spec/websocket.md 7.3).
+            let message = format!("Invalid message format: {message}");
+            effects.push(Effect::Send(frame::error(BadFrame::NUMBER, &message)));
+        }
     }
 
     /// The `type` and the `status` in the frame. They are Soketi's where it has some.
@@ -154,6 +182,7 @@ impl Refusal {
             Self::Denied(_) | Self::OtherUser | Self::Nobody => ("AuthError", 401),
             Self::BadChannelData(_) | Self::InvalidUser(_) => ("InvalidChannelData", 400),
             Self::LargeMember { .. } => ("LimitReached", 4301),
+            Self::InvalidFilter(_) => ("InvalidFilter", 400),
         }
     }
 }
@@ -177,6 +206,7 @@ impl fmt::Display for Refusal {
             Self::LargeMember { bytes, limit } => {
                 write!(f, "the user_info has {bytes} bytes, the limit is {limit}")
             }
+            Self::InvalidFilter(invalid) => invalid.fmt(f),
             Self::Full { limit } => {
                 write!(f, "the presence channel has {limit} members, which is the limit")
             }

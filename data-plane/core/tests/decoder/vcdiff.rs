@@ -2,6 +2,8 @@
 
 const NEAR: usize = 4;
 const SAME: usize = 3 * 256;
+/// Larger than any message: a few bytes may ask for 4 GiB.
+const WINDOW_BYTES_MAX: usize = 1 << 24;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Instruction {
@@ -33,6 +35,9 @@ pub(crate) fn apply(base: &[u8], delta: &[u8]) -> Result<Vec<u8>, &'static str> 
 
 fn one_window(source: &[u8], mut rest: &[u8]) -> Result<Vec<u8>, &'static str> {
     let bytes = integer(&mut rest)?;
+    if bytes > WINDOW_BYTES_MAX {
+        return Err("the window is too large");
+    }
     if byte(&mut rest)? != 0 {
         return Err("compressed sections");
     }
@@ -46,6 +51,7 @@ fn one_window(source: &[u8], mut rest: &[u8]) -> Result<Vec<u8>, &'static str> {
         same: vec![0; SAME],
     };
     let mut window = source.to_vec();
+    let end = source.len() + bytes;
     let table = table();
     while !instructions.is_empty() {
         for (instruction, size) in table[usize::from(byte(&mut instructions)?)] {
@@ -53,6 +59,9 @@ fn one_window(source: &[u8], mut rest: &[u8]) -> Result<Vec<u8>, &'static str> {
                 continue;
             }
             let size = if size == 0 { integer(&mut instructions)? } else { size };
+            if size > end - window.len() {
+                return Err("the window is too long");
+            }
             match instruction {
                 Instruction::Nothing => {}
                 Instruction::Run => {
@@ -71,7 +80,7 @@ fn one_window(source: &[u8], mut rest: &[u8]) -> Result<Vec<u8>, &'static str> {
         }
     }
     let unread = data.len() + addresses.rest.len() + rest.len();
-    if unread > 0 || window.len() != source.len() + bytes {
+    if unread > 0 || window.len() != end {
         return Err("a length is wrong");
     }
     Ok(window.split_off(source.len()))

@@ -58,7 +58,7 @@ proptest! {
         let data = if as_string { Value::String(data.to_string()) } else { data };
         let said = serde_json::json!({ "event": "pusher:subscribe", "data": data }).to_string();
         match frame::parse(&said) {
-            Ok(Inbound::Subscribe { channel: heard, auth: shown, channel_data: None }) => {
+            Ok(Inbound::Subscribe { channel: heard, auth: shown, channel_data: None, .. }) => {
                 prop_assert_eq!(heard, channel);
                 prop_assert_eq!(shown.as_deref(), Some(auth.as_str()));
             }

@@ -8,6 +8,7 @@ use tests::{
     client::Client,
     cluster::{Cluster, Shape, is_ready},
     process::{Process, free_port},
+    proxy::Proxy,
     rest::Credentials,
 };
 use tokio::time::Instant;
@@ -146,4 +147,50 @@ async fn a_control_plane_that_restarts_is_not_seen() {
         other.expect_added(ROOM, "eve").await;
     }
     quiet(&cluster, [&mut ann, &mut bob, &mut eve]).await;
+}
+
+/// Two nodes; the first one's link goes through a proxy.
+async fn with_proxy() -> (Cluster, Proxy) {
+    let internal = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let proxy = Proxy::start(internal).await;
+    let shape = Shape { nodes: 2, first_node_calls: Some(proxy.address), ..Shape::default() };
+    let shape = shape.control_plane(&format!("--internal-listen={internal}"));
+    (Cluster::start(shape).await, proxy)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_cut_off_is_missed_after_a_grace_and_told_what_it_missed() {
+    let (cluster, proxy) = with_proxy().await;
+    let [mut ann, mut bob] = [cluster.client(0).await, cluster.client(1).await];
+    let mut eve = cluster.client(1).await;
+    ann.join(ROOM, "ann", &["ann"]).await;
+    bob.join(ROOM, "bob", &["ann", "bob"]).await;
+    ann.expect_added(ROOM, "bob").await;
+    // A moment is not noticed.
+    proxy.cut();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    proxy.heal();
+    eve.join(ROOM, "eve", &["ann", "bob", "eve"]).await;
+    for other in [&mut ann, &mut bob] {
+        other.expect_added(ROOM, "eve").await;
+    }
+    quiet(&cluster, [&mut ann, &mut bob, &mut eve]).await;
+
+    proxy.cut();
+    for other in [&mut bob, &mut eve] {
+        other.expect_removed(ROOM, "ann").await;
+    }
+    eve.unsubscribe(ROOM).await;
+    bob.expect_removed(ROOM, "eve").await;
+    let mut dan = cluster.client(1).await;
+    dan.join(ROOM, "dan", &["bob", "dan"]).await;
+    bob.expect_added(ROOM, "dan").await;
+    ann.expect_nothing().await;
+    proxy.heal();
+    for other in [&mut bob, &mut dan] {
+        other.expect_added(ROOM, "ann").await;
+    }
+    ann.expect_removed(ROOM, "eve").await;
+    ann.expect_added(ROOM, "dan").await;
+    quiet(&cluster, [&mut ann, &mut bob, &mut dan]).await;
 }

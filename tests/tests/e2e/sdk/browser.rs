@@ -12,7 +12,7 @@ use super::{
 in_both_layouts![pusher_js_works_in_a_page];
 
 /// Opens a page; each text is waited for in turn.
-async fn open(url: &str, texts: &[&str]) -> Rig {
+fn open(url: &str, texts: &[&str]) -> Rig {
     let texts = texts.iter().flat_map(|text| ["--text", text]);
     let arguments: Vec<_> = ["--url", url].into_iter().chain(texts).collect();
     Rig::node("browser.mjs", &arguments)
@@ -28,8 +28,7 @@ async fn pusher_js_works_in_a_page(layout: Layout) {
     let mut page = open(
         &url,
         &["state: connected", "I am ann of 1", "joined: zoe Zoë", "greeting: ü 🚀", "left: zoe"],
-    )
-    .await;
+    );
     let text = |text: &str| json!({ "type": "text", "text": text });
     page.take(&text("I am ann of 1")).await;
     tabs.subscribe("zoë", "presence-room").await;
@@ -47,7 +46,7 @@ async fn the_page_of_the_all_in_one_shows_events() {
     let planes = Planes::start(Layout::OneProcess, json!({})).await;
     let url = format!("http://{}", address(planes.rest));
     let waiting = "Subscribed to my-channel";
-    let mut page = open(&url, &[waiting, "hello", r#"{"text":"hi ü"}"#]).await;
+    let mut page = open(&url, &[waiting, "hello", r#"{"text":"hi ü"}"#]);
     page.take(&json!({ "type": "text", "text": waiting })).await;
     let trigger = ["trigger", "my-channel", "hello", r#"{"text":"hi ü"}"#, "--url", &url];
     Process::output("carillon", &trigger).await;

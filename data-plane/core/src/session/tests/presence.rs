@@ -4,7 +4,11 @@ use super::*;
 
 pub(super) fn in_as(channel: &str, user: &str, info: &str) -> Effect {
     let member = Member { user: UserId::trusted(user), info: UserInfo::from(info) };
-    Effect::Subscribe { channel: name(channel), member: Some(Box::new(member)) }
+    Effect::Subscribe {
+        channel: name(channel),
+        member: Some(Box::new(member)),
+        terms: Terms::default(),
+    }
 }
 
 fn out_as(channel: &str, user: &str) -> Effect {
@@ -157,13 +161,13 @@ fn joining_again_and_as_somebody_else() {
     });
 
     let shared = name("presence-b");
-    assert!(client.session.handle_joined(&shared));
+    assert!(client.let_in(&shared, []));
     let (kept, _) = client.session.subscriptions().nth(1).unwrap();
     assert!(std::ptr::eq(kept.as_str(), shared.as_str()), "the name is not shared");
 
     client.unsubscribe("presence-b", [out_as("presence-b", "u2")]);
     client.unsubscribe("presence-b", []);
-    assert!(!client.session.handle_joined(&shared));
+    assert!(!client.let_in(&shared, []));
     client.unsubscribe("presence-a", [out_as("presence-a", "u1")]);
     assert!(client.session.identity.is_none(), "what nobody needs is kept");
 }
@@ -177,7 +181,7 @@ fn a_full_channel() {
     let message = "the presence channel has 100 members, which is the limit";
     client.expect([refused("presence-x", "LimitReached", message, 4100)]);
     assert!(client.members().is_empty());
-    assert!(!client.session.handle_joined(&channel));
+    assert!(!client.let_in(&channel, []));
     client.session.handle_full(&channel, 100, &mut client.effects);
     client.expect([]);
     client.join("presence-x", "u2", [in_as("presence-x", "u2", "")]);

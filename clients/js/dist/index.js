@@ -1,0 +1,2 @@
+export { withCarillon, } from "./carillon.js";
+export * from "./filter.js";

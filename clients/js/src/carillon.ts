@@ -1,0 +1,187 @@
+// Teaches a stock pusher-js tag filters and delta compression.
+//
+// Three methods of the instance are wrapped: `send_event`, through which every `pusher:subscribe`
+// goes, also those of a reconnect; `subscribe` and `unsubscribe`, to know what is wished for. And
+// the transport of each connection, where deltas are undone before pusher-js sees the frame: so
+// handlers get what they would get without deltas, in the same way.
+
+import { ALGORITHMS, Deltas, type Algorithm, type FrameBytes, type Received } from "./deltas.js";
+import type { Filter } from "./filter.js";
+import type { StockChannel, StockPusher, Transport } from "./pusher.js";
+import { Traffic, type ChannelTraffic } from "./traffic.js";
+
+/** Deltas: yes, no, or yes and written like this. */
+export type Delta = boolean | Algorithm;
+
+export interface CarillonOptions {
+  /** For all channels that do not say themselves. Default: no. */
+  delta?: Delta;
+}
+
+/** What a subscription asks for. */
+export interface SubscribeOptions {
+  /** Only events whose tags match. Default: all events. */
+  filter?: Filter;
+  /** Default: as the whole connection has it. */
+  delta?: Delta;
+}
+
+/** A pusher-js instance that knows filters and deltas. */
+export type WithCarillon<P extends StockPusher> = P & {
+  /**
+   * As pusher-js has it, with wishes. Other wishes for a channel that is subscribed to replace the
+   * first ones, without leaving it: the server confirms again, and `pusher:subscription_succeeded`
+   * comes again. Without `options` the wishes stay as they are.
+   */
+  subscribe(name: string, options?: SubscribeOptions): ReturnType<P["subscribe"]>;
+  readonly carillon: Carillon;
+};
+
+/** Adds filters and deltas to a pusher-js instance: the same one is returned. */
+export function withCarillon<P extends StockPusher>(
+  pusher: P,
+  options: CarillonOptions = {},
+): WithCarillon<P> {
+  if ("carillon" in pusher) throw new Error("withCarillon was called for this instance before");
+  Object.defineProperty(pusher, "carillon", { value: new Carillon(pusher, options) });
+  return pusher as WithCarillon<P>;
+}
+
+/** What is added to one instance of pusher-js. */
+export class Carillon {
+  readonly #pusher: StockPusher;
+  readonly #send: StockPusher["send_event"];
+  readonly #algorithms: readonly Algorithm[];
+  readonly #wishes = new Map<string, SubscribeOptions>();
+  /** What the server was asked for on this connection, by channel. */
+  readonly #asked = new Map<string, string>();
+  readonly #traffic = new Traffic();
+  #transport: Transport | undefined;
+  #deltas = new Deltas();
+  /** The frame that pusher-js is about to read. */
+  #current: { bytes: FrameBytes; delta: boolean } | undefined;
+
+  /** Use {@link withCarillon}. */
+  constructor(pusher: StockPusher, { delta = false }: CarillonOptions) {
+    this.#pusher = pusher;
+    this.#algorithms = delta === true ? ALGORITHMS : delta ? [delta] : [];
+    this.#send = pusher.send_event.bind(pusher);
+    this.#wrap(pusher);
+    // "connected" would be too late: pusher-js subscribes to its channels when that is told.
+    pusher.connection.bind("state_change", ({ current }) => {
+      if (current === "connected") this.#connected();
+    });
+    pusher.connection.bind("message", (event) => this.#count(event));
+    if (pusher.connection.state === "connected") this.#connected();
+  }
+
+  /** By channel, what came and what deltas have saved since it was subscribed to. */
+  stats(): ReadonlyMap<string, ChannelTraffic> {
+    return this.#traffic.now();
+  }
+
+  #wrap(pusher: StockPusher): void {
+    const [subscribe, unsubscribe] = [pusher.subscribe.bind(pusher), pusher.unsubscribe.bind(pusher)];
+    pusher.send_event = (event, data, channel) => {
+      if (event === "pusher:subscribe") data = this.#subscribing(data as { channel: string });
+      if (event === "pusher:unsubscribe") this.#left((data as { channel: string }).channel);
+      return this.#send(event, data, channel);
+    };
+    pusher.subscribe = (name: string, options?: SubscribeOptions) => {
+      if (options) this.#wishes.set(name, options);
+      const channel = subscribe(name);
+      this.#askAgain(channel);
+      return channel;
+    };
+    pusher.unsubscribe = (name) => {
+      this.#wishes.delete(name);
+      this.#traffic.forget(name);
+      unsubscribe(name);
+    };
+  }
+
+  /** A new connection, or the one there was when this began: nothing is known on either side. */
+  #connected(): void {
+    this.#asked.clear();
+    if (!this.#listen() || this.#algorithms.length === 0) return;
+    this.#send("pusher:enable_delta_compression", { algorithms: this.#algorithms });
+  }
+
+  /** Undoes deltas on this connection; whether it can. */
+  #listen(): boolean {
+    const transport = this.#pusher.connection.connection?.transport;
+    if (typeof transport?.emit !== "function") {
+      this.#fail("this pusher-js does not show its frames: there will be no deltas");
+      return false;
+    }
+    if (transport === this.#transport) return true;
+    const emit = transport.emit.bind(transport);
+    const deltas = new Deltas();
+    [this.#transport, this.#deltas] = [transport, deltas];
+    transport.emit = (event, data, metadata) => {
+      const text = (data as { data?: unknown } | undefined)?.data;
+      if (event !== "message" || typeof text !== "string") return emit(event, data, metadata);
+      return this.#received(deltas.receive(text), (data) => emit(event, { data }, metadata));
+    };
+    return true;
+  }
+
+  #received(received: Received, pass: (text: string) => unknown): void {
+    switch (received.kind) {
+      case "frame":
+        this.#current = received;
+        pass(received.text);
+        this.#current = undefined;
+        break;
+      case "lost":
+        this.#lost(received);
+        break;
+      case "internal":
+        break;
+    }
+  }
+
+  #lost({ channel, bytes, reason, resync }: Extract<Received, { kind: "lost" }>): void {
+    // Deltas may still be on their way when a channel is left.
+    if (!this.#pusher.channel(channel)) return this.#deltas.forget(channel);
+    this.#traffic.lose(channel, bytes);
+    if (!resync) return;
+    this.#send("pusher:delta_sync_error", { channel });
+    this.#fail(`an event was lost: ${reason.message}`, channel);
+  }
+
+  #fail(message: string, channel?: string): void {
+    this.#pusher.connection.emit("error", { type: "DeltaError", error: new Error(message), channel });
+  }
+
+  #count({ event, channel }: { event: string; channel?: string }): void {
+    const current = this.#current;
+    if (!current || channel === undefined || event.startsWith("pusher")) return;
+    this.#traffic.count(channel, current.bytes, current.delta);
+  }
+
+  #subscribing<Data extends { channel: string }>(data: Data): Data {
+    const wishes = this.#wished(data.channel);
+    this.#asked.set(data.channel, JSON.stringify(wishes));
+    return { ...data, ...wishes };
+  }
+
+  #left(channel: string): void {
+    this.#asked.delete(channel);
+    this.#deltas.forget(channel);
+  }
+
+  #wished(channel: string): SubscribeOptions {
+    const { filter, delta } = this.#wishes.get(channel) ?? {};
+    const readable = delta !== undefined && this.#transport !== undefined;
+    return { ...(filter && { filter }), ...(readable && { delta }) };
+  }
+
+  /** pusher-js asks once; where the wishes have changed since then it is made to ask again. */
+  #askAgain(channel: StockChannel): void {
+    const asked = this.#asked.get(channel.name);
+    if (asked === undefined || asked === JSON.stringify(this.#wished(channel.name))) return;
+    channel.subscribed = false;
+    channel.subscribe();
+  }
+}

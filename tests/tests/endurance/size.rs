@@ -1,0 +1,29 @@
+//! How large a run is, and what it says of itself.
+
+/// Whether the figures are those of the contract: `CARILLON_ENDURANCE=full`. Release programs where
+/// cargo is told so: `CARILLON_ENDURANCE=full cargo test --release -p tests --test endurance`.
+pub(crate) fn is_full() -> bool {
+    setting("CARILLON_ENDURANCE").is_some_and(|size| size == "full")
+}
+
+/// The one for everyday runs, or the full one.
+pub(crate) fn size<T>(everyday: T, full: T) -> T {
+    if is_full() { full } else { everyday }
+}
+
+/// The seed of what happens by chance: `CARILLON_SEED`, or one that nobody has chosen.
+pub(crate) fn seed() -> u64 {
+    let given = setting("CARILLON_SEED").and_then(|seed| seed.parse().ok());
+    given.unwrap_or_else(tests::rest::unix_seconds)
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test binary has no command line of its own")]
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// What a run has found; seen where it fails, and with `--nocapture`.
+#[allow(clippy::print_stdout, reason = "the test harness keeps it for whoever wants to know")]
+pub(crate) fn say(text: &str) {
+    println!("{text}");
+}
