@@ -4,7 +4,8 @@ use std::{net::SocketAddr, path::Path};
 
 use axum::{
     Router,
-    http::header,
+    extract::Path as PathOf,
+    http::{StatusCode, header},
     response::{Html, IntoResponse},
     routing::get,
 };
@@ -23,14 +24,29 @@ pub(crate) fn development_app() -> (App, &'static str) {
     (app, "app-secret")
 }
 
-/// The page at `/`: self-contained, no other host is asked for anything.
+/// What the page takes from `clients/js`, as it is published.
+const CLIENT: [(&str, &str); 5] = [
+    ("bytes.js", include_str!("../clients/js/dist/bytes.js")),
+    ("deltas.js", include_str!("../clients/js/dist/deltas.js")),
+    ("fossil.js", include_str!("../clients/js/dist/fossil.js")),
+    ("traffic.js", include_str!("../clients/js/dist/traffic.js")),
+    ("vcdiff.js", include_str!("../clients/js/dist/vcdiff.js")),
+];
+
+/// The page at `/` and its modules: no other host is asked for anything.
 pub(crate) fn router() -> Router {
-    Router::new().route("/", get(page))
+    Router::new().route("/", get(page)).route("/client/{file}", get(client))
+}
+
+#[allow(clippy::unused_async, reason = "handlers are async")]
+async fn client(PathOf(file): PathOf<String>) -> impl IntoResponse {
+    let (_, text) = CLIENT.iter().find(|(name, _)| *name == file).ok_or(StatusCode::NOT_FOUND)?;
+    Ok::<_, StatusCode>(([(header::CONTENT_TYPE, "text/javascript")], *text))
 }
 
 #[allow(clippy::unused_async, reason = "handlers are async")]
 async fn page() -> impl IntoResponse {
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline'; \
                   connect-src 'self' ws: wss:";
     ([(header::CONTENT_SECURITY_POLICY, policy)], Html(include_str!("page.html")))
 }

@@ -21,7 +21,7 @@ pub mod rig;
 use std::{future::Future, time::Duration};
 
 /// How long anything may take that is expected to happen.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What comes of `future`; fails when it takes longer than [`PATIENCE`].
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {

@@ -44,6 +44,12 @@ static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
     folder.to_owned()
 });
 
+/// Builds the programs, if that has not been done: while a test has nothing running that would have
+/// to wait meanwhile.
+pub fn build() {
+    LazyLock::force(&PROGRAMS);
+}
+
 /// A running program; it is killed when this is dropped.
 #[derive(Debug)]
 pub struct Process {

@@ -1,5 +1,6 @@
 //! Who runs beside whom: tests that measure time or memory run alone, all others together.
 
+use crate::process;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 static MACHINE: RwLock<()> = RwLock::const_new(());
@@ -19,8 +20,9 @@ pub enum Place {
 }
 
 impl Place {
-    /// Waits for a place.
+    /// Waits for a place, and until the programs are built.
     pub async fn take(alone: bool) -> Self {
+        process::build();
         if alone { Self::Alone(MACHINE.write().await) } else { Self::Shared(MACHINE.read().await) }
     }
 }

@@ -5,6 +5,7 @@ mod planes;
 
 mod browser;
 mod channels;
+mod client;
 mod client_events;
 mod command_line;
 mod counts;

@@ -54,24 +54,26 @@ async fn users_of_a_node_that_drains_are_not_seen_to_leave() {
     all_are_there().await.expect("all are there still");
     ended.cancel();
     let all: Vec<_> = join_all(watching.into_iter().chain(moving)).await;
-    let seen: Vec<_> = all.into_iter().flat_map(Result::unwrap).collect();
+    let (seen, _seats): (Vec<_>, Vec<_>) = all.into_iter().map(Result::unwrap).unzip();
+    let seen = seen.concat();
     assert!(seen.is_empty(), "{} notices: {:#?}", seen.len(), &seen[..seen.len().min(20)]);
 }
 
 /// Enters at the first node; then goes on, at a 4200, to the next. Returns what it was told that it
-/// should not have been: anything but newcomers before all were there.
+/// should not have been, anything but newcomers before all were there, and the socket: nobody goes
+/// before all have told.
 async fn join(
     user: String,
     way: Vec<SocketAddr>,
     ended: CancellationToken,
-) -> JoinHandle<Vec<String>> {
+) -> JoinHandle<(Vec<String>, Seat)> {
     let seat = enter(way[0], &user).await;
     tokio::spawn(async move {
         let (mut seat, mut way, mut seen) = (seat, way.into_iter().skip(1), Vec::new());
         loop {
             let told = tokio::select! {
                 told = seat.next() => told,
-                () = ended.cancelled() => return seen,
+                () = ended.cancelled() => return (seen, seat),
             };
             match (told, way.len()) {
                 (Told::Added(new), _) if is_newcomer(&new, &user) => {}

@@ -1,1 +1,63 @@
-//! Later.
+//! What is over leaves nothing behind: neither publishes nor subscriptions.
+
+use serde_json::json;
+use tests::fleet::{Fleet, Order};
+use tokio::time::sleep;
+
+use crate::size::{say, size};
+
+mod cycles;
+mod publishes;
+
+/// Resident memory of each plane.
+struct Memory(Vec<(String, u64)>);
+
+impl Memory {
+    fn of(fleet: &Fleet) -> Self {
+        Self(fleet.resident_kib())
+    }
+
+    /// No plane has become larger than `most` KiB allow, which may depend on what it had.
+    fn check_growth(&self, fleet: &Fleet, most: impl Fn(u64) -> u64) {
+        let now = fleet.resident_kib();
+        let pairs = || self.0.iter().zip(&now);
+        pairs().for_each(|((plane, before), (_, now))| {
+            say(&format!("{plane}: {before} to {now} KiB"))
+        });
+        for ((plane, before), (_, now)) in pairs() {
+            assert!(*now <= before + most(*before), "{plane}: {before} KiB before, {now} after");
+        }
+    }
+}
+
+async fn fleet() -> Fleet {
+    let app = json!({ "features": { "subscription_count_events": false } });
+    let app = serde_json::from_value(app).unwrap();
+    Fleet::start(Order { gateways: 1, nodes: 2, app, ..Order::default() }).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishes_to_channels_without_subscribers_leave_nothing_behind() {
+    let publishes = size(200_000, 5_000_000);
+    let fleet = fleet().await;
+    publishes::over_rest(&fleet, 0..publishes / 100).await;
+    publishes::over_grpc(&fleet, 0..publishes / 10).await;
+    let before = Memory::of(&fleet);
+    publishes::over_rest(&fleet, 0..publishes / 50).await;
+    publishes::over_grpc(&fleet, publishes / 10..publishes).await;
+    before.check_growth(&fleet, |_| 20 << 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscriptions_that_are_over_leave_nothing_behind() {
+    let cycles = size(20_000, 100_000);
+    let fleet = fleet().await;
+    cycles::run(&fleet, 0..cycles / 10).await;
+    sleep(cycles::FORGOTTEN).await;
+    let before = Memory::of(&fleet);
+    cycles::run(&fleet, cycles / 10..cycles).await;
+    say("lingering:");
+    before.check_growth(&fleet, |_| 200 << 10);
+    sleep(cycles::FORGOTTEN).await;
+    before.check_growth(&fleet, |before| before / 10 + (4 << 10));
+}

@@ -98,7 +98,7 @@ impl Session {
         {
             wishes.channels.remove(place);
         }
-        self.forget_no_wishes();
+        self.drop_empty_wishes();
     }
 
     /// The client wants deltas wherever a subscription does not say itself. It may say so again: it
@@ -119,7 +119,7 @@ impl Session {
                 }
             }
         }
-        self.forget_no_wishes();
+        self.drop_empty_wishes();
     }
 
     /// The client lacks what a delta of the channel is based on.
@@ -150,7 +150,7 @@ impl Session {
         }
     }
 
-    fn forget_no_wishes(&mut self) {
+    fn drop_empty_wishes(&mut self) {
         let none =
             |wishes: &mut Box<Wishes>| wishes.connection.is_none() && wishes.channels.is_empty();
         self.wishes.take_if(none);

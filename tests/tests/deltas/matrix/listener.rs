@@ -66,7 +66,8 @@ impl Listener {
         self.enter(&mut reader).await;
         self.gate.wait().await;
         let messages = Arc::clone(&self.messages);
-        let wanted: Vec<_> = messages.iter().filter(|one| (self.interest.wants)(&one.tags)).collect();
+        let wanted: Vec<_> =
+            messages.iter().filter(|one| (self.interest.wants)(&one.tags)).collect();
         let half = wanted.iter().filter(|one| one.n < messages.len() / 2).count();
         let (mut next, mut received, mut unmarked) = (0, 0, 0);
         while next < wanted.len() {

@@ -12,7 +12,7 @@ use super::{
 in_both_layouts![pusher_js_works_in_a_page];
 
 /// Opens a page; each text is waited for in turn.
-fn open(url: &str, texts: &[&str]) -> Rig {
+pub(super) fn open(url: &str, texts: &[&str]) -> Rig {
     let texts = texts.iter().flat_map(|text| ["--text", text]);
     let arguments: Vec<_> = ["--url", url].into_iter().chain(texts).collect();
     Rig::node("browser.mjs", &arguments)

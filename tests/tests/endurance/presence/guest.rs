@@ -1,6 +1,6 @@
 //! A tab of a user who comes and goes at random.
 
-use std::{collections::BTreeSet, future::pending, net::SocketAddr, time::Duration};
+use std::{future::pending, net::SocketAddr, time::Duration};
 
 use tokio::{sync::watch, time::sleep};
 
@@ -16,8 +16,8 @@ pub(crate) enum Phase {
     ComeAndGo,
     /// Who is there stays, and who is away stays away.
     Stay,
-    /// All go, and tell what they have seen.
-    Leave,
+    /// All tell what they have seen.
+    Tell,
 }
 
 /// Time at most in the room, and away from it.
@@ -35,11 +35,11 @@ pub(crate) struct Guest {
 }
 
 /// What a tab has seen.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Visit {
     pub(crate) user: String,
-    /// Who was there at the end; `None`: the tab itself was not.
-    pub(crate) roster: Option<BTreeSet<String>>,
+    /// Its place at the end, if it had one. It keeps it until all have told: nobody sees others go.
+    pub(crate) seat: Option<Seat>,
     /// Members that it was told of.
     pub(crate) told: usize,
     /// Connections that ended by themselves.
@@ -80,7 +80,7 @@ impl Guest {
                 Stay::Over => break,
             }
         }
-        let _end = self.phases.wait_for(|phase| *phase == Phase::Leave).await;
+        let _end = self.phases.wait_for(|phase| *phase == Phase::Tell).await;
         self.visit
     }
 
@@ -111,7 +111,7 @@ impl Guest {
             let leave = async {
                 match phase {
                     Phase::ComeAndGo if confirmed => (&mut time).await,
-                    Phase::ComeAndGo | Phase::Stay | Phase::Leave => pending().await,
+                    Phase::ComeAndGo | Phase::Stay | Phase::Tell => pending().await,
                 }
             };
             tokio::select! {
@@ -131,8 +131,8 @@ impl Guest {
                 () = leave => return self.go(seat).await,
                 _ = phases.changed() => {}
             }
-            if *phases.borrow() == Phase::Leave {
-                self.visit.roster = seat.roster().cloned();
+            if *phases.borrow() == Phase::Tell {
+                self.visit.seat = Some(seat);
                 return Stay::Over;
             }
         }

@@ -68,10 +68,8 @@ impl Receiver {
     /// Listens again, at the same address.
     pub(crate) async fn come_back(&mut self) {
         let listener = TcpListener::bind(self.address).await.expect("its port is free");
-        self.serving = Some(AbortOnDropHandle::new(tokio::spawn(serve(
-            listener,
-            Arc::clone(&self.state),
-        ))));
+        self.serving =
+            Some(AbortOnDropHandle::new(tokio::spawn(serve(listener, Arc::clone(&self.state)))));
     }
 
     /// Events taken so far; no call was wrong.

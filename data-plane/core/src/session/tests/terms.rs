@@ -236,13 +236,24 @@ fn a_connection_may_agree_on_deltas() {
             sent(NOT_ENABLED),
             changed("a", Terms::default()),
             changed("b", Terms::default()),
-            changed("c", c.clone()),
+            changed("c", c),
         ]
     });
     client.unsubscribe("c", [unsubscribed("c")]);
     assert!(client.session.wishes.is_none(), "what nobody needs is kept");
     client.enable(r#"{"algorithms":["gzip"]}"#, [sent(NOT_ENABLED)]);
     assert!(client.session.wishes.is_none(), "what nobody needs is kept");
+}
+
+#[test]
+fn what_a_connection_agreed_on_lasts() {
+    let mut client = Client::open(generous());
+    client.enable("{}", [sent(ENABLED)]);
+    assert_eq!(client.terms("m"), Terms::default(), "it is not in the channel");
+    client.ask("m", r#""delta":"vcdiff""#, [subscribed_on("m", compressed(Xdelta3))]);
+    client.unsubscribe("m", [unsubscribed("m")]);
+    client.ask("m", r#""auth":"""#, [subscribed_on("m", compressed(Fossil))]);
+    assert_eq!(client.terms("m"), compressed(Fossil));
 }
 
 #[test]
