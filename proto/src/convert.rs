@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use model::{
-    App, AppId, AppKey, AppSecret, Draft, Features, InfoWanted, Limits, MessageId, OriginPattern,
-    Quota, Reason, Rejection, Secrets, SocketId,
+    App, AppId, AppKey, AppSecret, Draft, Features, InfoWanted, Limits, MessageId, MessageLimit,
+    OriginPattern, Quota, Reason, Rejection, Secrets, SocketId,
 };
 
 use crate::{internal, v1};
@@ -152,6 +152,7 @@ fn limits(wire: Option<&v1::AppLimits>) -> Result<Limits, Rejection> {
         client_events_per_second: unlimited_at_zero(wire.client_events_per_second),
         client_events_window_seconds: bounded!(client_events_window_seconds, 86_400),
         client_events_terminate: wire.client_events_terminate.unwrap_or(false),
+        messages: messages(wire.message_rate_limit.as_ref())?,
         event_name_chars_max: bounded!(event_name_chars_max, 1_024),
         channel_name_bytes_max: bounded!(channel_name_bytes_max, 1_024),
         channels_per_event_max: bounded!(channels_per_event_max, 10_000),
@@ -161,6 +162,17 @@ fn limits(wire: Option<&v1::AppLimits>) -> Result<Limits, Rejection> {
         presence_member_bytes_max,
         user_authentication_timeout_seconds: bounded!(user_authentication_timeout_seconds, 86_400),
     })
+}
+
+fn messages(wire: Option<&v1::MessageRateLimit>) -> Result<Option<MessageLimit>, Rejection> {
+    let Some(wire) = wire.filter(|wire| wire.enabled) else { return Ok(None) };
+    let setting =
+        |name, value, most| setting(&format!("limits.message_rate_limit.{name}"), value, 60, most);
+    Ok(Some(MessageLimit {
+        attempts_max: setting("attempts_max", wire.attempts_max, 1_000_000)?,
+        window_seconds: setting("window_seconds", wire.window_seconds, 86_400)?,
+        terminate: wire.terminate_on_limit,
+    }))
 }
 
 /// The largest roster, in KiB: who joins is told all of it in one frame, and a node in one message.

@@ -4,7 +4,7 @@
 //                    [--timeout-ms 10000] [--width 1280] [--height 800] [--dark]
 //
 // Lines: {"type":"loaded","status"} {"type":"text","text"} {"type":"error","error"} {"type":"done"}
-// Each --text is waited for in turn; after each one found a line is written, so that a test can act
+// Each --text, or --text /pattern/, is waited for in turn; after each one found a line is written, so that a test can act
 // between two of them. Exit code 0: all texts came and the console was clean; 1: otherwise.
 
 import { parseArgs } from "node:util";
@@ -54,7 +54,8 @@ try {
   const response = await page.goto(options.url);
   say({ type: "loaded", status: response.status() });
   for (const text of options.text) {
-    await page.getByText(text).first().waitFor();
+    const [, pattern] = text.match(/^\/(.*)\/$/) ?? [];
+    await page.getByText(pattern ? new RegExp(pattern) : text).first().waitFor();
     say({ type: "text", text });
   }
   if (options.screenshot) await page.screenshot({ path: options.screenshot, fullPage: true });

@@ -26,9 +26,11 @@ pub struct Order {
     pub node: Vec<String>,
     /// Further arguments of the control plane.
     pub control_plane: Vec<String>,
+    /// No other test runs meanwhile.
+    pub alone: bool,
 }
 
-/// A control plane, gateways and nodes. No other test runs beside them.
+/// A control plane, gateways and nodes.
 #[derive(Debug)]
 pub struct Fleet {
     control_plane: Process,
@@ -58,7 +60,7 @@ struct Addresses {
 impl Fleet {
     /// Starts everything and waits until it is ready.
     pub async fn start(order: Order) -> Self {
-        let place = Place::take(true).await;
+        let place = Place::take(order.alone).await;
         let folder = TempDir::new().expect("a folder for the test");
         let [public, internal, operations] = [(); 3].map(|()| loopback());
         let addresses = Addresses { public, internal, operations };

@@ -37,7 +37,6 @@ export class Carillon {
             if (current === "connected")
                 this.#connected();
         });
-        pusher.connection.bind("message", (event) => this.#count(event));
         if (pusher.connection.state === "connected")
             this.#connected();
     }
@@ -76,22 +75,26 @@ export class Carillon {
     }
     /** Undoes deltas on this connection; whether it can. */
     #listen() {
-        const transport = this.#pusher.connection.connection?.transport;
-        if (typeof transport?.emit !== "function") {
+        const { connection } = this.#pusher.connection;
+        const transport = connection?.transport;
+        if (typeof connection?.emit !== "function" || typeof transport?.emit !== "function") {
+            this.#transport = undefined;
             this.#fail("this pusher-js does not show its frames: there will be no deltas");
             return false;
         }
         if (transport === this.#transport)
             return true;
-        const emit = transport.emit.bind(transport);
         const deltas = new Deltas();
         [this.#transport, this.#deltas] = [transport, deltas];
-        transport.emit = (event, data, metadata) => {
-            const text = data?.data;
-            if (event !== "message" || typeof text !== "string")
-                return emit(event, data, metadata);
-            return this.#received(deltas.receive(text), (data) => emit(event, { data }, metadata));
-        };
+        before(transport, (message, emit) => {
+            if (typeof message.data !== "string")
+                return emit(message);
+            return this.#received(deltas.receive(message.data), (data) => emit({ data }));
+        });
+        before(connection, (event, emit) => {
+            this.#count(event);
+            return emit(event);
+        });
         return true;
     }
     #received(received, pass) {
@@ -149,4 +152,9 @@ export class Carillon {
         channel.subscribed = false;
         channel.subscribe();
     }
+}
+/** Comes before all who listen to the messages of this emitter. */
+function before(emitter, listen) {
+    const emit = emitter.emit.bind(emitter);
+    emitter.emit = (event, data, metadata) => event === "message" ? listen(data, (message) => emit(event, message)) : emit(event, data, metadata);
 }

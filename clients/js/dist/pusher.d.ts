@@ -11,9 +11,9 @@ export interface StockConnection {
     bind(event: string, callback: (data: any) => void): unknown;
     emit(event: string, data?: unknown): unknown;
     /** There while connected. */
-    readonly connection?: {
-        readonly transport?: Transport | null;
-    } | null;
+    readonly connection?: (Emitter & {
+        readonly transport?: Emitter | null;
+    }) | null;
 }
 export interface StockChannel {
     readonly name: string;
@@ -21,7 +21,10 @@ export interface StockChannel {
     /** Asks for authorization where that is needed, then sends `pusher:subscribe`. */
     subscribe(): void;
 }
-/** One WebSocket. It emits a `message` for each frame, with the text in `data`. */
-export interface Transport {
+/**
+ * One WebSocket, its transport, emits a `message` for each frame, with the text in `data`. The
+ * connection reads it and emits a `message` in turn, with `event`, `channel` and parsed `data`.
+ */
+export interface Emitter {
     emit(event: string, data?: unknown, metadata?: unknown): unknown;
 }

@@ -1,2 +1,2 @@
-// What this package uses of pusher-js 8: its public methods, and `transport` to see frames as they come.
+// What this package uses of pusher-js 8: its public methods, and of the connection below them `emit`.
 export {};

@@ -7,7 +7,7 @@
 
 import { ALGORITHMS, Deltas, type Algorithm, type FrameBytes, type Received } from "./deltas.js";
 import type { Filter } from "./filter.js";
-import type { StockChannel, StockPusher, Transport } from "./pusher.js";
+import type { Emitter, StockChannel, StockPusher } from "./pusher.js";
 import { Traffic, type ChannelTraffic } from "./traffic.js";
 
 /** Deltas: yes, no, or yes and written like this. */
@@ -56,7 +56,7 @@ export class Carillon {
   /** What the server was asked for on this connection, by channel. */
   readonly #asked = new Map<string, string>();
   readonly #traffic = new Traffic();
-  #transport: Transport | undefined;
+  #transport: Emitter | undefined;
   #deltas = new Deltas();
   /** The frame that pusher-js is about to read. */
   #current: { bytes: FrameBytes; delta: boolean } | undefined;
@@ -71,7 +71,6 @@ export class Carillon {
     pusher.connection.bind("state_change", ({ current }) => {
       if (current === "connected") this.#connected();
     });
-    pusher.connection.bind("message", (event) => this.#count(event));
     if (pusher.connection.state === "connected") this.#connected();
   }
 
@@ -109,20 +108,24 @@ export class Carillon {
 
   /** Undoes deltas on this connection; whether it can. */
   #listen(): boolean {
-    const transport = this.#pusher.connection.connection?.transport;
-    if (typeof transport?.emit !== "function") {
+    const { connection } = this.#pusher.connection;
+    const transport = connection?.transport;
+    if (typeof connection?.emit !== "function" || typeof transport?.emit !== "function") {
+      this.#transport = undefined;
       this.#fail("this pusher-js does not show its frames: there will be no deltas");
       return false;
     }
     if (transport === this.#transport) return true;
-    const emit = transport.emit.bind(transport);
     const deltas = new Deltas();
     [this.#transport, this.#deltas] = [transport, deltas];
-    transport.emit = (event, data, metadata) => {
-      const text = (data as { data?: unknown } | undefined)?.data;
-      if (event !== "message" || typeof text !== "string") return emit(event, data, metadata);
-      return this.#received(deltas.receive(text), (data) => emit(event, { data }, metadata));
-    };
+    before(transport, (message: { data?: unknown }, emit) => {
+      if (typeof message.data !== "string") return emit(message);
+      return this.#received(deltas.receive(message.data), (data) => emit({ data }));
+    });
+    before(connection, (event: { event: string; channel?: string }, emit) => {
+      this.#count(event);
+      return emit(event);
+    });
     return true;
   }
 
@@ -184,4 +187,14 @@ export class Carillon {
     channel.subscribed = false;
     channel.subscribe();
   }
+}
+
+/** Comes before all who listen to the messages of this emitter. */
+function before<Message>(
+  emitter: Emitter,
+  listen: (message: Message, emit: (message: Message) => unknown) => unknown,
+): void {
+  const emit = emitter.emit.bind(emitter);
+  emitter.emit = (event, data, metadata) =>
+    event === "message" ? listen(data as Message, (message) => emit(event, message)) : emit(event, data, metadata);
 }

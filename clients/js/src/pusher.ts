@@ -1,4 +1,4 @@
-// What this package uses of pusher-js 8: its public methods, and `transport` to see frames as they come.
+// What this package uses of pusher-js 8: its public methods, and of the connection below them `emit`.
 
 /** A `Pusher`, whichever of its builds it is from. */
 export interface StockPusher {
@@ -14,7 +14,7 @@ export interface StockConnection {
   bind(event: string, callback: (data: any) => void): unknown;
   emit(event: string, data?: unknown): unknown;
   /** There while connected. */
-  readonly connection?: { readonly transport?: Transport | null } | null;
+  readonly connection?: (Emitter & { readonly transport?: Emitter | null }) | null;
 }
 
 export interface StockChannel {
@@ -24,7 +24,10 @@ export interface StockChannel {
   subscribe(): void;
 }
 
-/** One WebSocket. It emits a `message` for each frame, with the text in `data`. */
-export interface Transport {
+/**
+ * One WebSocket, its transport, emits a `message` for each frame, with the text in `data`. The
+ * connection reads it and emits a `message` in turn, with `event`, `channel` and parsed `data`.
+ */
+export interface Emitter {
   emit(event: string, data?: unknown, metadata?: unknown): unknown;
 }

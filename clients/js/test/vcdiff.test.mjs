@@ -70,7 +70,7 @@ function window(segment, from, below, used) {
     const code = below(256);
     const parts = [];
     let [here, possible] = [segment + size, true];
-    const saved = structuredClone(addresses);
+    const saved = { near: [...addresses.near], same: [...addresses.same], next: addresses.next };
     for (const [kind, known, mode] of CODES[code]) {
       const length = known || 1 + below(200);
       const address = kind === "copy" ? addresses.pick(mode, here, below) : [];
@@ -99,7 +99,7 @@ function window(segment, from, below, used) {
 
 test("random deltas are read as the reference reads them", () => {
   const [below, used] = [random(12), new Set()];
-  for (const [base] of pairs(3_000)) {
+  for (const [base] of pairs(500)) {
     const from = below(base.length + 1);
     const segment = base.length - from > 0 ? 1 + below(base.length - from) : 0;
     const windows = [window(segment, from, below, used)];

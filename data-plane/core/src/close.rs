@@ -43,11 +43,13 @@ pub enum CloseCode {
     PongTimeout,
     /// Over the client-event limit of an app that closes for it. 4301.
     ClientEventLimit,
+    /// Over the message limit of an app that closes for it. 4301.
+    MessageLimit,
 }
 
 impl CloseCode {
     /// All reasons.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Normal,
         Self::Protocol,
         Self::Unsupported,
@@ -66,6 +68,7 @@ impl CloseCode {
         Self::Drain,
         Self::PongTimeout,
         Self::ClientEventLimit,
+        Self::MessageLimit,
     ];
 
     /// The number in the close frame.
@@ -86,7 +89,7 @@ impl CloseCode {
             Self::SlowConsumer | Self::OverCapacity => 4100,
             Self::Drain => 4200,
             Self::PongTimeout => 4201,
-            Self::ClientEventLimit => 4301,
+            Self::ClientEventLimit | Self::MessageLimit => 4301,
         }
     }
 
@@ -112,6 +115,7 @@ impl CloseCode {
             Self::Drain => "Server closed. Please reconnect shortly.",
             Self::PongTimeout => "Pong reply not received in time",
             Self::ClientEventLimit => "Client event rejected due to rate limit",
+            Self::MessageLimit => "Message rejected due to rate limit",
         }
     }
 
@@ -156,7 +160,8 @@ mod tests {
                 | CloseCode::Unauthorized
                 | CloseCode::NotSignedIn
                 | CloseCode::Terminated
-                | CloseCode::ClientEventLimit => true,
+                | CloseCode::ClientEventLimit
+                | CloseCode::MessageLimit => true,
                 CloseCode::Normal
                 | CloseCode::Protocol
                 | CloseCode::Unsupported

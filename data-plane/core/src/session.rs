@@ -12,18 +12,19 @@ mod terms;
 mod tests;
 mod user;
 mod watchlist;
+mod window;
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use model::{App, ChannelKind, ChannelName, SocketId, UserId};
+use model::{App, ChannelKind, ChannelName, MessageLimit, SocketId, UserId};
 use smallvec::SmallVec;
 
 use self::{
-    authorization::Authorization, client_event::Window, identity::Identity, pulse::Pulse,
-    terms::Wishes, watchlist::Watchlist,
+    authorization::Authorization, identity::Identity, pulse::Pulse, terms::Wishes,
+    watchlist::Watchlist, window::Windows,
 };
 pub use self::{effect::Effect, identity::Member};
 use crate::{
@@ -55,7 +56,7 @@ pub struct Session {
     pulse: Pulse,
     authorization: Authorization,
     /// From the first one on that counts.
-    client_events: Option<Box<Window>>,
+    windows: Option<Box<Windows>>,
     /// Sorted; without the user's own. A channel is in from [`Effect::Subscribe`] on, confirmed or
     /// not.
     channels: SmallVec<[ChannelName; 2]>,
@@ -79,7 +80,7 @@ impl Session {
             app,
             id,
             pulse: Pulse::beat(now),
-            client_events: None,
+            windows: None,
             channels: SmallVec::new(),
             identity: None,
             wishes: None,
@@ -125,6 +126,9 @@ impl Session {
     /// A text message. A bad one is answered with an error frame and closes nothing.
     pub fn handle_text(&mut self, text: &str, now: Instant, effects: &mut Vec<Effect>) {
         self.handle_activity(now);
+        if let Some(refused) = self.count_message(now) {
+            return effects.push(refused);
+        }
         match frame::parse(text) {
             Ok(Inbound::Ping) => effects.push(Effect::Send(frame::pong())),
             Ok(Inbound::Subscribe { channel, auth, channel_data, filter, delta }) => {
@@ -147,6 +151,23 @@ impl Session {
             Ok(Inbound::Pong | Inbound::Unknown { .. }) => {}
             Err(bad) => effects.push(malformed(&bad)),
         }
+    }
+
+    /// Counts a message; returns what follows if it is one too many, and then it is dropped.
+    fn count_message(&mut self, now: Instant) -> Option<Effect> {
+        let limit = self.app.limits.messages?;
+        let length = Duration::from_secs(limit.window_seconds.into());
+        let windows = self.windows.get_or_insert_with(|| Box::new(Windows::new(now)));
+        if windows.messages.admit(limit.attempts_max, length, now) {
+            return None;
+        }
+        if limit.terminate {
+            return Some(Effect::Close(CloseCode::MessageLimit));
+        }
+        let MessageLimit { attempts_max, window_seconds, .. } = limit;
+        let text = CloseCode::MessageLimit.text();
+        let text = format!("{text}: at most {attempts_max} messages in {window_seconds} s");
+        Some(Effect::Send(frame::error(CloseCode::MessageLimit.number(), &text)))
     }
 
     /// A binary message: served if it holds what a text message would.

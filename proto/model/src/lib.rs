@@ -25,7 +25,7 @@ pub use apps::{Apps, AppsConflict};
 pub use channel::{ChannelKind, ChannelName, InvalidChannelName};
 pub use delta::{ChannelDelta, ChannelPattern, DeltaAlgorithm, InvalidChannelPattern};
 pub use event::{Draft, Event, EventName, InfoWanted, MessageId, MessageIds, Publish, Tags};
-pub use limits::Limits;
+pub use limits::{Limits, MessageLimit};
 pub use node::{BootId, NodeId, OwnerId};
 pub use presence::{InvalidUserId, Joined, Left, Roster, UserId, UserInfo};
 pub use rejection::{Quota, Reason, Rejection};

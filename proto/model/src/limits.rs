@@ -17,6 +17,8 @@ pub struct Limits {
     pub client_events_window_seconds: u32,
     /// Whether a connection over its client-event limit is closed with 4301.
     pub client_events_terminate: bool,
+    /// Messages of any kind from one connection.
+    pub messages: Option<MessageLimit>,
     /// Characters (Unicode scalar values) of an event name.
     pub event_name_chars_max: u32,
     /// Bytes of a channel name (its characters are all one byte, but for user channels).
@@ -35,6 +37,17 @@ pub struct Limits {
     pub user_authentication_timeout_seconds: u32,
 }
 
+/// So many messages in a window, then none until it has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageLimit {
+    /// Messages in one window; over it: `pusher:error` 4301.
+    pub attempts_max: u32,
+    /// Length of the window, in seconds.
+    pub window_seconds: u32,
+    /// Whether a connection over its limit is closed with 4301.
+    pub terminate: bool,
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -45,6 +58,7 @@ impl Default for Limits {
             client_events_per_second: None,
             client_events_window_seconds: 1,
             client_events_terminate: false,
+            messages: None,
             event_name_chars_max: 200,
             channel_name_bytes_max: 200,
             channels_per_event_max: 100,

@@ -368,8 +368,9 @@ pub mod notice {
         Termination(super::Termination),
     }
 }
-/// The whole state of a presence or cache channel, for a node that has just become interested in it.
-/// A node that knew another state tells its sockets the difference.
+/// The whole state of a presence or cache channel, for a node that has just become interested in it, or
+/// for which there was no room with news of it. A node that knew another state tells its sockets the
+/// difference.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ChannelState {
     /// Everybody in it, over all nodes.
@@ -407,7 +408,8 @@ pub struct MemberVerdict {
     #[prost(bool, tag = "2")]
     pub full: bool,
 }
-/// How many sockets are subscribed, over all nodes; for subscribers of apps that want it.
+/// How many sockets are subscribed, over all nodes; for subscribers of apps that want it, and no presence
+/// channels. Above 100 it is told at most every five seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SubscriptionCount {
     #[prost(uint32, tag = "1")]
@@ -439,7 +441,7 @@ pub struct HeartbeatRequest {
     /// Grows by one.
     #[prost(uint64, tag = "3")]
     pub sequence: u64,
-    /// The node is shutting down and closes its sockets at its own pace.
+    /// As Draining, which nodes send.
     #[prost(bool, tag = "4")]
     pub draining: bool,
 }
@@ -780,8 +782,8 @@ pub mod dispatch_service_client {
             self.inner.streaming(req, path, codec).await
         }
         /// Heartbeats, on a connection of their own so that they never wait behind events. The control plane
-        /// answers each at once. Silence for three intervals means that the other side has stopped, whatever
-        /// TCP says.
+        /// answers each at once. Silence means that the other side has stopped, whatever TCP says: a node is
+        /// waited for three intervals, a control plane for two seconds.
         pub async fn heartbeat(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::HeartbeatRequest>,
@@ -887,8 +889,8 @@ pub mod dispatch_service_server {
             + std::marker::Send
             + 'static;
         /// Heartbeats, on a connection of their own so that they never wait behind events. The control plane
-        /// answers each at once. Silence for three intervals means that the other side has stopped, whatever
-        /// TCP says.
+        /// answers each at once. Silence means that the other side has stopped, whatever TCP says: a node is
+        /// waited for three intervals, a control plane for two seconds.
         async fn heartbeat(
             &self,
             request: tonic::Request<tonic::Streaming<super::HeartbeatRequest>>,

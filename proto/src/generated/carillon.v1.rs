@@ -20,14 +20,17 @@ pub struct Event {
     /// Which counts the answer shall carry; absent: none.
     #[prost(message, optional, tag = "5")]
     pub info: ::core::option::Option<EventInfo>,
-    /// What subscribers' filters read. At most 32 tags, a key of 256 bytes, a value of 1,024 bytes.
+    /// What subscribers' filters read, and what clients receive unless features.tags_delivered is off. At
+    /// most 32 tags, a key of 256 bytes, a value of 1,024 bytes.
     #[prost(message, optional, tag = "6")]
     pub tags: ::core::option::Option<EventTags>,
-    /// Delta compression: true forces it where the client can, false sends the full message, absent
-    /// leaves it to the channel's settings.
+    /// Delta compression: true forces it for subscribers who have asked for deltas, false sends the full
+    /// message, absent leaves it to the channel's settings.
     #[prost(bool, optional, tag = "7")]
     pub delta: ::core::option::Option<bool>,
-    /// Publishing again with the same key within 120 seconds delivers once. At most 128 bytes.
+    /// Publishing again with the same key within the app's idempotency.ttl_seconds (default 120) delivers
+    /// once: the later call gets the answer of the first, or waits for it. ABORTED where the key stands for
+    /// another event; free again where the first was refused. At most 128 bytes; empty: none.
     #[prost(string, tag = "8")]
     pub idempotency_key: ::prost::alloc::string::String,
 }
@@ -81,16 +84,17 @@ pub struct ChannelInfo {
     #[prost(uint32, optional, tag = "3")]
     pub user_count: ::core::option::Option<u32>,
 }
-/// The state of a rate limiter.
+/// The state of a rate limiter. It fills evenly and holds at most half a second's tokens, or 10.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RateLimit {
-    /// Events per window.
+    /// Tokens per second.
     #[prost(uint32, tag = "1")]
     pub limit: u32,
-    /// What is left of it.
+    /// What it holds at present.
     #[prost(uint32, tag = "2")]
     pub remaining: u32,
-    /// Milliseconds until the window starts anew.
+    /// Milliseconds until it is full; in a refusal (the metadata of ErrorInfo), after which the same call is
+    /// admitted.
     #[prost(uint32, tag = "3")]
     pub reset_ms: u32,
 }
@@ -99,7 +103,7 @@ pub struct TriggerEventBatchRequest {
     /// Required. The app's id.
     #[prost(string, tag = "1")]
     pub app_id: ::prost::alloc::string::String,
-    /// At most limits.batch_events_max (default 10).
+    /// At most limits.batch_events_max (default 10); none is allowed, and publishes nothing.
     #[prost(message, repeated, tag = "2")]
     pub events: ::prost::alloc::vec::Vec<Event>,
 }
@@ -115,7 +119,8 @@ pub struct TriggerEventBatchResponse {
 /// The outcome of one event of a batch.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TriggerEventBatchResult {
-    /// One per channel of the event; empty unless info was asked for.
+    /// One per channel of the event; empty unless info was asked for, and for an event that its idempotency
+    /// key had published before.
     #[prost(message, repeated, tag = "1")]
     pub channels: ::prost::alloc::vec::Vec<ChannelInfo>,
 }
@@ -152,7 +157,8 @@ pub struct SendToUserRequest {
     /// Required. The app's id.
     #[prost(string, tag = "1")]
     pub app_id: ::prost::alloc::string::String,
-    /// Required. Who: the id of the sign-in, 1 to 128 characters without blanks.
+    /// Required. Who: the id of the sign-in, without blanks. With "#server-to-user-" before it, it must be a
+    /// channel's name: at most limits.channel_name_bytes_max bytes.
     #[prost(string, tag = "2")]
     pub user_id: ::prost::alloc::string::String,
     /// Required; its channels must be empty.
@@ -418,7 +424,7 @@ pub mod event_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Publishes several events in order. All are checked before the first is published: one bad event
-        /// refuses the batch.
+        /// refuses the batch, and is named as the field ("batch[2].name"). Counts as the sum of its events.
         pub async fn trigger_event_batch(
             &mut self,
             request: impl tonic::IntoRequest<super::TriggerEventBatchRequest>,
@@ -502,7 +508,8 @@ pub mod event_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Lists channels with at least one subscription, over all nodes, in pages. Their order is the
-        /// server's own; user channels are not listed. Counts against limits.read_requests_per_second.
+        /// server's own; user channels are not listed. Counts against limits.read_requests_per_second, with all
+        /// its pages once.
         pub async fn list_channels(
             &mut self,
             request: impl tonic::IntoRequest<super::ListChannelsRequest>,
@@ -554,7 +561,7 @@ pub mod event_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Lists the users of a presence channel, each once, in pages, by id. Counts against
-        /// limits.read_requests_per_second.
+        /// limits.read_requests_per_second, with all its pages once.
         pub async fn list_channel_users(
             &mut self,
             request: impl tonic::IntoRequest<super::ListChannelUsersRequest>,
@@ -636,7 +643,7 @@ pub mod event_service_server {
             tonic::Status,
         >;
         /// Publishes several events in order. All are checked before the first is published: one bad event
-        /// refuses the batch.
+        /// refuses the batch, and is named as the field ("batch[2].name"). Counts as the sum of its events.
         async fn trigger_event_batch(
             &self,
             request: tonic::Request<super::TriggerEventBatchRequest>,
@@ -672,7 +679,8 @@ pub mod event_service_server {
             tonic::Status,
         >;
         /// Lists channels with at least one subscription, over all nodes, in pages. Their order is the
-        /// server's own; user channels are not listed. Counts against limits.read_requests_per_second.
+        /// server's own; user channels are not listed. Counts against limits.read_requests_per_second, with all
+        /// its pages once.
         async fn list_channels(
             &self,
             request: tonic::Request<super::ListChannelsRequest>,
@@ -690,7 +698,7 @@ pub mod event_service_server {
             tonic::Status,
         >;
         /// Lists the users of a presence channel, each once, in pages, by id. Counts against
-        /// limits.read_requests_per_second.
+        /// limits.read_requests_per_second, with all its pages once.
         async fn list_channel_users(
             &self,
             request: tonic::Request<super::ListChannelUsersRequest>,
@@ -1198,7 +1206,10 @@ pub mod event_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-/// A tenant. Fields that are absent have the default given with them.
+/// A tenant. Fields that are absent have the default given with them. All together at most 256 KiB.
+///
+/// What is marked "Stored, not enforced" is kept and given back, and changes nothing. Everything else is
+/// in force; ARCHITECTURE.md, "Settings", says where.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1206,11 +1217,12 @@ pub struct App {
     /// Immutable. 1 to 128 characters of A-Z a-z 0-9 _ - . ; the id in REST paths.
     #[prost(string, tag = "1")]
     pub app_id: ::prost::alloc::string::String,
-    /// The public key in WebSocket URLs and in auth_key; 1 to 128 visible ASCII characters but / ? # : &.
+    /// The public key in WebSocket URLs and in auth_key; 1 to 128 visible ASCII characters but / ? # : & %.
     /// Made at creation where absent. No two apps have the same.
     #[prost(string, tag = "2")]
     pub key: ::prost::alloc::string::String,
-    /// A disabled app is refused everywhere: REST 403, WebSocket close 4003. Default: true.
+    /// A disabled app is refused everywhere: REST 403, gRPC PERMISSION_DENIED, WebSocket close 4003.
+    /// Default: true.
     #[prost(bool, optional, tag = "3")]
     pub enabled: ::core::option::Option<bool>,
     /// How much of what.
@@ -1226,7 +1238,8 @@ pub struct App {
     /// HTTP calls to the app's backend, signed with its secret. At most 16.
     #[prost(message, repeated, tag = "7")]
     pub webhooks: ::prost::alloc::vec::Vec<AppWebhook>,
-    /// Delta settings by channel pattern ("exact", "prefix*", "*suffix", "pre*suf"). At most 100.
+    /// Delta settings by channel pattern ("exact", "prefix*", "*suffix", "pre*suf", "*"). At most 100 of 256
+    /// bytes. Of several that fit an exact name counts, else the longest pattern.
     #[prost(btree_map = "string, message", tag = "8")]
     pub channel_delta_compression: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
@@ -1235,7 +1248,7 @@ pub struct App {
     /// Rules for channels by name. At most 100. Stored, not enforced.
     #[prost(message, repeated, tag = "9")]
     pub channel_namespaces: ::prost::alloc::vec::Vec<ChannelNamespace>,
-    /// Publishing again with the same key. Absent: enabled, 120 seconds.
+    /// Publishing again with the same key. Absent: on, 120 seconds.
     #[prost(message, optional, tag = "10")]
     pub idempotency: ::core::option::Option<IdempotencySettings>,
     /// Replay to a client that reconnects. Absent: off. Stored, not enforced.
@@ -1264,61 +1277,72 @@ pub struct App {
     #[serde(skip)]
     pub previous_secret_valid: bool,
 }
-/// The numbers of an app. 0 means unlimited where the comment says so, and is refused elsewhere.
+/// The numbers of an app. 0 means unlimited where the comment says so, and is refused elsewhere. A changed
+/// number counts from the next call, message or subscription on; nobody is put out.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AppLimits {
-    /// Open WebSockets over all nodes; over it close 4004. Default and 0: unlimited.
+    /// Open WebSockets over all nodes; over it close 4004. Default and 0: unlimited. Each node adds up its
+    /// own and what it was last told of the others, so a rush on several nodes may get some more in.
     #[prost(uint32, optional, tag = "1")]
     pub connections_max: ::core::option::Option<u32>,
-    /// Channels per connection; over it subscription_error LimitReached. Default: 1,000.
+    /// Channels per connection; over it subscription_error LimitReached. Default: 1,000. At most 100,000.
     #[prost(uint32, optional, tag = "2")]
     pub channels_per_connection_max: ::core::option::Option<u32>,
-    /// Events per second from backends, one per channel; over it 429. Default and 0: unlimited.
+    /// Events per second from backends, one per channel, and calls that end a user's connections; over it
+    /// 429 or RESOURCE_EXHAUSTED. A burst of half a second's is admitted, or of 10. Default and 0:
+    /// unlimited.
     #[prost(uint32, optional, tag = "3")]
     pub backend_events_per_second: ::core::option::Option<u32>,
-    /// Read requests per second; over it 429. Default and 0: unlimited.
+    /// Read requests per second, a list with all its pages counted once; over it 429 or
+    /// RESOURCE_EXHAUSTED. Default and 0: unlimited.
     #[prost(uint32, optional, tag = "4")]
     pub read_requests_per_second: ::core::option::Option<u32>,
-    /// Client events per connection and window; over it pusher:error 4301. Default and 0: unlimited.
+    /// Client events per connection and window; one over it is dropped, with pusher:error 4301. Default
+    /// and 0: unlimited.
     #[prost(uint32, optional, tag = "5")]
     pub client_events_per_second: ::core::option::Option<u32>,
-    /// The window of client_events_per_second, in seconds ("decay_seconds"). Default: 1.
+    /// The window of client_events_per_second, in seconds ("decay_seconds"). Default: 1. At most 86,400.
     #[prost(uint32, optional, tag = "6")]
     pub client_events_window_seconds: ::core::option::Option<u32>,
     /// Close a connection over its client-event limit with 4301 ("terminate_on_limit"). Default: false.
     #[prost(bool, optional, tag = "7")]
     pub client_events_terminate: ::core::option::Option<bool>,
-    /// Messages of any kind from one connection. Absent: no limit. Stored, not enforced.
+    /// Messages of any kind from one connection; over it pusher:error 4301. Absent: no limit.
     #[prost(message, optional, tag = "8")]
     pub message_rate_limit: ::core::option::Option<MessageRateLimit>,
-    /// Characters of an event name. Default: 200.
+    /// Characters of an event name; over it 400, for client events pusher:error 4000. Default: 200. At most
+    /// 1,024.
     #[prost(uint32, optional, tag = "9")]
     pub event_name_chars_max: ::core::option::Option<u32>,
-    /// Bytes of a channel name. Default: 200.
+    /// Bytes of a channel name; over it 400, for clients subscription_error LimitReached. Default: 200. At
+    /// most 1,024.
     #[prost(uint32, optional, tag = "10")]
     pub channel_name_bytes_max: ::core::option::Option<u32>,
-    /// Channels per publish. Default: 100.
+    /// Channels per publish; over it 400. Default: 100. At most 10,000.
     #[prost(uint32, optional, tag = "11")]
     pub channels_per_event_max: ::core::option::Option<u32>,
-    /// Event data, in KiB of 1,024 bytes ("max_event_payload_in_kb"). Default: 100. At most 10,240.
+    /// Event data, in KiB of 1,024 bytes ("max_event_payload_in_kb"); over it 413, for client events
+    /// pusher:error 4301. Default: 100. At most 10,240.
     #[prost(uint32, optional, tag = "12")]
     pub event_payload_kib_max: ::core::option::Option<u32>,
-    /// Events per batch. Default: 10.
+    /// Events per batch; over it 400. Default: 10. At most 10,000.
     #[prost(uint32, optional, tag = "13")]
     pub batch_events_max: ::core::option::Option<u32>,
-    /// Users of a presence channel. Default: 100. Times presence_member_kib_max at most 32,768 KiB.
+    /// Users of a presence channel, over all nodes; over it subscription_error LimitReached. Default: 100.
+    /// At most 100,000, and times presence_member_kib_max at most 32,768 KiB.
     #[prost(uint32, optional, tag = "14")]
     pub presence_members_max: ::core::option::Option<u32>,
-    /// One member's user_info, in KiB of 1,024 bytes. Default: 2.
+    /// One member's user_info, in KiB of 1,024 bytes, and that of a sign-in. Default: 2. At most 1,024.
     #[prost(uint32, optional, tag = "15")]
     pub presence_member_kib_max: ::core::option::Option<u32>,
-    /// Seconds to sign in where features.user_authentication is on. Default: 3,600.
+    /// Seconds that a socket has where features.user_authentication is on; then close 4009. Default: 3,600.
+    /// At most 86,400.
     #[prost(uint32, optional, tag = "16")]
     pub user_authentication_timeout_seconds: ::core::option::Option<u32>,
 }
-/// Messages of any kind from one connection.
+/// Messages of any kind from one connection, pusher:ping among them. One over the limit is dropped.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1326,34 +1350,39 @@ pub struct MessageRateLimit {
     /// Default: false.
     #[prost(bool, tag = "1")]
     pub enabled: bool,
-    /// Messages per window. Default: 60.
+    /// Messages per window. Default: 60. At most 1,000,000.
     #[prost(uint32, optional, tag = "2")]
     pub attempts_max: ::core::option::Option<u32>,
-    /// The window, in seconds. Default: 60.
+    /// The window, in seconds. Default: 60. At most 86,400.
     #[prost(uint32, optional, tag = "3")]
     pub window_seconds: ::core::option::Option<u32>,
-    /// Close the connection instead of refusing the message. Default: false.
+    /// Close the connection with 4301 instead of refusing the message. Default: false.
     #[prost(bool, tag = "4")]
     pub terminate_on_limit: bool,
 }
-/// The switches of an app; all are off unless the comment says otherwise.
+/// The switches of an app; all are off unless the comment says otherwise. Sockets that are open obey a
+/// change at once.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AppFeatures {
-    /// Sockets may publish client- events ("enable_client_messages").
+    /// Sockets may publish client- events in private and presence channels ("enable_client_messages").
     #[prost(bool, optional, tag = "1")]
     pub client_events: ::core::option::Option<bool>,
-    /// Sockets must sign in ("enable_user_authentication").
+    /// Sockets must sign in, or enter a channel that needs a signature, within
+    /// limits.user_authentication_timeout_seconds ("enable_user_authentication").
     #[prost(bool, optional, tag = "2")]
     pub user_authentication: ::core::option::Option<bool>,
-    /// Watchlists ("enable_watchlist_events").
+    /// Who signs in with a watchlist hears which of these users are online, and each change
+    /// ("enable_watchlist_events"). The first 100 users are watched.
     #[prost(bool, optional, tag = "3")]
     pub watchlist_events: ::core::option::Option<bool>,
-    /// pusher_internal:subscription_count to subscribers.
+    /// pusher_internal:subscription_count to subscribers of all but presence channels: with each change up
+    /// to 100 subscriptions, above that at most every five seconds.
     #[prost(bool, optional, tag = "4")]
     pub subscription_count_events: ::core::option::Option<bool>,
-    /// Tag filters on subscriptions. Default: true.
+    /// Tag filters on subscriptions. Where it is off, filters are still checked but not applied, and clients
+    /// receive no tags. Default: true.
     #[prost(bool, optional, tag = "5")]
     pub tag_filtering: ::core::option::Option<bool>,
     /// Tags in what clients receive ("enable_tags"). Default: true.
@@ -1386,20 +1415,20 @@ pub struct AppWebhook {
     /// lambda_function.
     #[prost(string, tag = "1")]
     pub url: ::prost::alloc::string::String,
-    /// A cloud function instead of a URL. Stored, not called.
+    /// A cloud function instead of a URL. Stored, not called; so is its region.
     #[prost(string, tag = "2")]
     pub lambda_function: ::prost::alloc::string::String,
     /// The region of lambda_function.
     #[prost(string, tag = "3")]
     pub lambda_region: ::prost::alloc::string::String,
     /// channel_occupied, channel_vacated, member_added, member_removed, client_event, cache_miss,
-    /// subscription_count. Empty: all.
+    /// subscription_count. Empty: all. At most 32.
     #[prost(string, repeated, tag = "4")]
     pub event_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Which channels; all conditions given must hold.
     #[prost(message, optional, tag = "5")]
     pub filter: ::core::option::Option<WebhookFilter>,
-    /// Added to each call; the protocol's own headers win. At most 32 of 4,096 bytes.
+    /// Added to each call; the protocol's own headers win. At most 32 of 4,096 bytes with their names.
     #[prost(btree_map = "string, string", tag = "6")]
     pub headers: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
@@ -1457,26 +1486,27 @@ pub struct WebhookRetry {
 #[serde(default, deny_unknown_fields)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChannelDelta {
-    /// Default: true.
+    /// Whether events are compressed that do not say themselves (delta of the publish). Default: true.
     #[prost(bool, optional, tag = "1")]
     pub enabled: ::core::option::Option<bool>,
-    /// Default: the server's.
+    /// For clients that name no algorithm with their subscription. Default: the server's.
     #[prost(enumeration = "DeltaAlgorithm", tag = "2")]
     pub algorithm: i32,
-    /// Dotted path to what tells entities in a mixed stream apart. Default: none.
+    /// Dotted path to what tells entities in a mixed stream apart: "asset.id" in the data, "tags.asset",
+    /// "event". At most 256 bytes. Default: none.
     #[prost(string, tag = "3")]
     pub conflation_key: ::prost::alloc::string::String,
-    /// Default: 10.
+    /// Earlier messages kept per key, for subscribers that are behind. Default: 10. At most 1,000.
     #[prost(uint32, optional, tag = "4")]
     pub messages_per_key_max: ::core::option::Option<u32>,
-    /// Default: 100.
+    /// Keys whose messages are kept. Default: 100. At most 10,000.
     #[prost(uint32, optional, tag = "5")]
     pub conflation_keys_max: ::core::option::Option<u32>,
     /// Overrides features.tags_delivered for these channels.
     #[prost(bool, optional, tag = "6")]
     pub tags_delivered: ::core::option::Option<bool>,
 }
-/// Rules for channels whose names fit a pattern.
+/// Rules for channels whose names fit a pattern. Stored, not enforced.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1502,19 +1532,19 @@ pub struct ChannelNamespace {
     #[prost(message, optional, tag = "10")]
     pub presence_history: ::core::option::Option<PresenceHistorySettings>,
 }
-/// Publishing again with the same key.
+/// Publishing again with the same key: delivered once, answered alike.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IdempotencySettings {
-    /// Default: true.
+    /// Where it is off, keys are ignored. Default: true.
     #[prost(bool, optional, tag = "1")]
     pub enabled: ::core::option::Option<bool>,
-    /// Seconds a key is remembered. Default: 120.
+    /// Seconds a key is remembered. Default: 120. At most 86,400.
     #[prost(uint32, optional, tag = "2")]
     pub ttl_seconds: ::core::option::Option<u32>,
 }
-/// Replay to a client that reconnects.
+/// Replay to a client that reconnects. Stored, not enforced.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1529,7 +1559,7 @@ pub struct ConnectionRecoverySettings {
     #[prost(uint32, optional, tag = "3")]
     pub buffer_messages_max: ::core::option::Option<u32>,
 }
-/// Kept events of a channel.
+/// Kept events of a channel. Stored, not enforced.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1546,7 +1576,7 @@ pub struct HistorySettings {
     #[prost(uint64, optional, tag = "5")]
     pub bytes_per_channel_max: ::core::option::Option<u64>,
 }
-/// Kept joins and leaves of a presence channel.
+/// Kept joins and leaves of a presence channel. Stored, not enforced.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

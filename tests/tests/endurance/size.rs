@@ -1,9 +1,11 @@
 //! How large a run is, and what it says of itself.
 
-/// Whether the figures are those of the contract: `CARILLON_ENDURANCE=full`. Release programs where
-/// cargo is told so: `CARILLON_ENDURANCE=full cargo test --release -p tests --test endurance`.
+/// Whether the figures are those of the contract: `ENDURANCE=full`. Of release programs:
+/// `ENDURANCE=full cargo test --release -p tests --test endurance -- --nocapture`.
+///
+/// (A name that began with `CARILLON_` would be an option of the programs.)
 pub(crate) fn is_full() -> bool {
-    setting("CARILLON_ENDURANCE").is_some_and(|size| size == "full")
+    setting("ENDURANCE").is_some_and(|size| size == "full")
 }
 
 /// The one for everyday runs, or the full one.
@@ -11,9 +13,9 @@ pub(crate) fn size<T>(everyday: T, full: T) -> T {
     if is_full() { full } else { everyday }
 }
 
-/// The seed of what happens by chance: `CARILLON_SEED`, or one that nobody has chosen.
+/// The seed of what happens by chance: `ENDURANCE_SEED`, or one that nobody has chosen.
 pub(crate) fn seed() -> u64 {
-    let given = setting("CARILLON_SEED").and_then(|seed| seed.parse().ok());
+    let given = setting("ENDURANCE_SEED").and_then(|seed| seed.parse().ok());
     given.unwrap_or_else(tests::rest::unix_seconds)
 }
 

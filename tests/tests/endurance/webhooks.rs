@@ -78,6 +78,7 @@ fn order(receiver: &Receiver) -> Order {
         gateways: 1,
         nodes: 2,
         app: serde_json::from_value(app).unwrap(),
+        alone: true,
         control_plane: vec!["--webhooks-private-addresses-allowed".to_owned()],
         ..Order::default()
     }

@@ -8,7 +8,7 @@ use std::{
 use model::{ChannelKind, ChannelName};
 use serde_json::value::RawValue;
 
-use super::{Effect, Session};
+use super::{Effect, Session, window::Windows};
 use crate::{
     CloseCode,
     frame::{self, BadFrame},
@@ -68,35 +68,13 @@ impl Session {
         }
         if let Some(limit) = limits.client_events_per_second {
             let length = Duration::from_secs(limits.client_events_window_seconds.max(1).into());
-            let window = self.client_events.get_or_insert_with(|| Box::new(Window::new(now)));
-            if !window.admit(limit, length, now) {
+            let windows = self.windows.get_or_insert_with(|| Box::new(Windows::new(now)));
+            if !windows.client_events.admit(limit, length, now) {
                 let seconds = length.as_secs();
                 return Err(Refusal::TooMany { limit, seconds });
             }
         }
         Ok(self.channels[place].clone())
-    }
-}
-
-/// A fixed window: so many events, then none until it has passed.
-#[derive(Debug)]
-pub(super) struct Window {
-    started: Instant,
-    admitted: u32,
-}
-
-impl Window {
-    fn new(now: Instant) -> Self {
-        Self { started: now, admitted: 0 }
-    }
-
-    fn admit(&mut self, limit: u32, length: Duration, now: Instant) -> bool {
-        if now.saturating_duration_since(self.started) >= length {
-            *self = Self::new(now);
-        }
-        let admitted = self.admitted < limit;
-        self.admitted += u32::from(admitted);
-        admitted
     }
 }
 

@@ -27,7 +27,9 @@ impl Request<'_> {
     /// off: they may be switched on.
     fn wish(&self) -> Result<Wish, Refusal> {
         let filter = self.filter.as_deref().map(Filter::parse).transpose();
-        Ok(Wish { filter: filter.map_err(Refusal::InvalidFilter)?, delta: self.delta })
+        let filter_bytes = self.filter.as_ref().map_or(0, |filter| filter.len());
+        let filter = filter.map_err(Refusal::InvalidFilter)?;
+        Ok(Wish { filter, filter_bytes, delta: self.delta })
     }
 }
 
@@ -42,12 +44,22 @@ impl Session {
         effects: &mut Vec<Effect>,
     ) {
         let admitted = self.admit(channel, request);
-        match admitted.and_then(|admitted| Ok((admitted, request.wish()?))) {
+        match admitted.and_then(|admitted| Ok((admitted, self.admit_wish(channel, request)?))) {
             Err(refusal) => refusal.tell(channel, effects),
             Ok(((channel, _), _)) if channel.kind() == ChannelKind::User => {
                 self.subscribe_to_user(now, effects);
             }
             Ok((admitted, wish)) => self.enter(admitted, wish, effects),
+        }
+    }
+
+    /// The filters of one connection are bounded together.
+    fn admit_wish(&self, channel: &str, request: &Request<'_>) -> Result<Wish, Refusal> {
+        let wish = request.wish()?;
+        let bytes = wish.filter_bytes + self.filter_bytes_but_of(channel);
+        match wish.filter_bytes > 0 && bytes > Wish::FILTER_BYTES_MAX {
+            true => Err(Refusal::TooMuchFilter { bytes }),
+            false => Ok(wish),
         }
     }
 
@@ -158,6 +170,7 @@ enum Refusal {
     LargeMember { bytes: usize, limit: u32 },
     InvalidFilter(InvalidFilter),
     Full { limit: u32 },
+    TooMuchFilter { bytes: usize },
 }
 
 impl Refusal {
@@ -178,7 +191,9 @@ impl Refusal {
             Self::InvalidName(InvalidChannelName::Empty | InvalidChannelName::Character { .. }) => {
                 ("InvalidChannel", 400)
             }
-            Self::TooManyChannels { .. } | Self::Full { .. } => ("LimitReached", 4100),
+            Self::TooManyChannels { .. } | Self::Full { .. } | Self::TooMuchFilter { .. } => {
+                ("LimitReached", 4100)
+            }
             Self::Denied(_) | Self::OtherUser | Self::Nobody => ("AuthError", 401),
             Self::BadChannelData(_) | Self::InvalidUser(_) => ("InvalidChannelData", 400),
             Self::LargeMember { .. } => ("LimitReached", 4301),
@@ -207,6 +222,10 @@ impl fmt::Display for Refusal {
                 write!(f, "the user_info has {bytes} bytes, the limit is {limit}")
             }
             Self::InvalidFilter(invalid) => invalid.fmt(f),
+            Self::TooMuchFilter { bytes } => {
+                let limit = Wish::FILTER_BYTES_MAX;
+                write!(f, "the filters of this connection have {bytes} bytes, the limit is {limit}")
+            }
             Self::Full { limit } => {
                 write!(f, "the presence channel has {limit} members, which is the limit")
             }

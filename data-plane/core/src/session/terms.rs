@@ -12,16 +12,21 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Wish {
     pub(super) filter: Option<Filter>,
+    /// Length of the filter's text.
+    pub(super) filter_bytes: usize,
     pub(super) delta: Option<DeltaWish>,
+}
+
+impl Wish {
+    /// The texts of all filters of a connection. In memory a filter may be ten times as long as its
+    /// text: a value of one byte takes 64.
+    pub(super) const FILTER_BYTES_MAX: usize = 256 << 10;
 }
 
 /// What a client asks for beyond plain events. Most ask for nothing: this is kept apart from the
 /// session.
 ///
-/// There is at most one wish per channel that the client is in. A filter has fewer than 128 leaves
-/// with at most 128 values each, which take 64 bytes beside their text, and all its text has come in
-/// one message: 1.2 MB at the very most with messages of 128 KiB, and 1,000 such filters with the
-/// default limits.
+/// There is at most one wish per channel that the client is in, and filters are bounded together.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     /// What the connection has agreed on for subscriptions that do not say themselves.
@@ -89,6 +94,13 @@ impl Session {
             Ok(place) => wishes.channels[place].1 = wish,
             Err(place) => wishes.channels.insert(place, (channel.clone(), wish)),
         }
+    }
+
+    /// The texts of the filters of all channels but this one.
+    pub(super) fn filter_bytes_but_of(&self, channel: &str) -> usize {
+        let others = self.wishes.iter().flat_map(|wishes| &wishes.channels);
+        let others = others.filter(|(name, _)| name.as_str() != channel);
+        others.map(|(_, wish)| wish.filter_bytes).sum()
     }
 
     /// The client wishes nothing for the channel.

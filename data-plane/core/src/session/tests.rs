@@ -5,7 +5,7 @@ mod terms;
 mod users;
 mod watchlist;
 
-use model::{AppId, AppKey, AppSecret, Features, Limits, Secrets, Signature};
+use model::{AppId, AppKey, AppSecret, Features, Limits, MessageLimit, Secrets, Signature};
 
 use super::*;
 use crate::{Terms, channel_auth::Denied};

@@ -128,3 +128,23 @@ fn an_app_may_close_for_it() {
     let text = event("private-room", "");
     client.check(&text, [Effect::Close(CloseCode::ClientEventLimit)]);
 }
+
+#[test]
+fn messages_of_any_kind_may_be_limited() {
+    let limited = |terminate| {
+        let messages = Some(MessageLimit { attempts_max: 2, window_seconds: 5, terminate });
+        App { limits: Limits { messages, ..app().limits }, ..app() }
+    };
+    let ping = r#"{"event":"pusher:ping"}"#;
+    let mut client = Client::open(limited(false));
+    client.check(ping, [sent(PONG)]);
+    client.check("nonsense", [error(4000, "Invalid message format: not JSON (line 1, column 2)")]);
+    let refused = "Message rejected due to rate limit: at most 2 messages in 5 s";
+    client.check(ping, [error(4301, refused)]);
+    client.now += Duration::from_secs(5);
+    client.check(ping, [sent(PONG)]);
+    let mut client = Client::open(limited(true));
+    client.check(ping, [sent(PONG)]);
+    client.check(ping, [sent(PONG)]);
+    client.check(ping, [Effect::Close(CloseCode::MessageLimit)]);
+}

@@ -328,3 +328,26 @@ fn the_users_channel_is_always_plain() {
         ]
     });
 }
+
+#[test]
+fn the_filters_of_a_connection_are_bounded_together() {
+    let limits = Limits { channels_per_connection_max: 100, ..app().limits };
+    let mut client = Client::open(App { limits, ..generous() });
+    let value = "x".repeat(1_000);
+    let values: Vec<_> = (0..100).map(|n| format!(r#""{n}{value}""#)).collect();
+    let large = format!(r#"{{"key":"k","cmp":"in","vals":[{}]}}"#, values.join(","));
+    for channel in ["a", "b"] {
+        client.ask(
+            channel,
+            &format!(r#""filter":{large}"#),
+            [subscribed_on(channel, filtered(&large))],
+        );
+    }
+    let bytes = 3 * large.len();
+    let text = format!("the filters of this connection have {bytes} bytes, the limit is 262144");
+    let refused = sent(&frame::subscription_error("c", "LimitReached", &text, 4100));
+    client.ask("c", &format!(r#""filter":{large}"#), [refused]);
+    // Another filter for a channel takes the place of the one before.
+    client.ask("b", &format!(r#""filter":{GOALS}"#), [subscribed_on("b", filtered(GOALS))]);
+    client.ask("c", &format!(r#""filter":{large}"#), [subscribed_on("c", filtered(&large))]);
+}
