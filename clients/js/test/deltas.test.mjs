@@ -8,7 +8,7 @@ import { Traffic } from "../dist/traffic.js";
 import { bytes } from "./series.mjs";
 
 const text = (n, event = "price", channel = "market") =>
-  JSON.stringify({ event, channel, data: JSON.stringify({ asset: "Zürich ë 🚀", ts: 1_700_000_000 + n }) });
+  JSON.stringify({ event, channel, data: JSON.stringify({ asset: "Zürich ~\u007f\u0080\u07ff\u0800 日本 🚀", ts: 1_700_000_000 + n }) });
 
 const marked = (n, key, frame = text(n)) =>
   `${frame.slice(0, -1)},"__delta_seq":${n}${key === undefined ? "" : `,"__conflation_key":"${key}"`}}`;

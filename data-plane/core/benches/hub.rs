@@ -2,11 +2,16 @@
 
 use std::{hint::black_box, time::Instant};
 
-use data_plane_core::{Hub, SocketKey, Subscription, frame};
-use model::{AppId, ChannelName, SocketId};
+use data_plane_core::{
+    Event, Filter, Hub, SocketKey, Subscription, Terms,
+    delta::{DeltaWriter, Published},
+    frame,
+};
+use model::{AppId, ChannelName, SocketId, Tags};
 
 fn main() {
     deliver();
+    deliver_filtered();
     encode();
     subscribe();
     parse();
@@ -28,6 +33,50 @@ fn deliver() {
     measure("deliver, no such channel", || {
         Hub::default().deliver("app", black_box("market"), None, |_| {})
     });
+}
+
+/// 100,000 subscribers with 10,000 equality filters, of which an event's ten tags match few.
+fn deliver_filtered() {
+    const SOCKETS: u32 = 100_000;
+    const FILTERS: u32 = 10_000;
+    const MATCHES: u32 = 10;
+    let (app, market) = (AppId::parse("app").expect("an app id"), ChannelName::trusted("market"));
+    let mut hub = Hub::default();
+    for index in 0..SOCKETS {
+        let number = index % FILTERS;
+        // Ten keys, so that one event can match ten equality filters.
+        let text = format!(r#"{{"key":"key-{}","cmp":"eq","val":"{number}"}}"#, number % MATCHES);
+        let filter = Some(Filter::parse(&text).expect("a filter"));
+        let id = SocketId { left: u64::from(index) + 1, right: 1 };
+        let key = SocketKey { index, generation: 0 };
+        let terms = Terms { filter, delta: None };
+        hub.subscribe(&app, &market, Subscription { key, id, terms, deltas: None });
+    }
+    hub.confirm(&app, &market, &mut Vec::new());
+    let mut writer = DeltaWriter::new(|_, _| {});
+    let mut outboxes = vec![0_u64; SOCKETS as usize];
+    let text = frame::event("price", "market", "x", None).into();
+    for matches in [0, 1, MATCHES] {
+        let tag = |n: u32| (format!("key-{n}"), (n + 500 * MATCHES).to_string());
+        let mut tags: Tags = (0..matches).map(tag).collect();
+        let other = |n: u32| (format!("key-{n}"), "of no filter".to_owned());
+        tags.extend((matches..MATCHES).map(other));
+        let published =
+            Published { name: "price", data: "x", tags: None, delta: None, text: &text };
+        let event = Event { published, tags: Some(&tags) };
+        let mut deliver = || {
+            hub.deliver_event(
+                ("app", "market"),
+                (black_box(&event), None),
+                &mut writer,
+                |key, _| {
+                    outboxes[key.index as usize] += 1;
+                },
+            )
+        };
+        assert_eq!(deliver(), matches * SOCKETS / FILTERS);
+        measure(&format!("deliver, 10000 filters, {matches} match"), deliver);
+    }
 }
 
 fn encode() {

@@ -5,7 +5,10 @@ use tests::cluster::{Cluster, Shape};
 
 use crate::reader::{Form, Reader, confirmation};
 
-const REST: &str = "the quick brown fox jumps over the lazy dog, again and again and again";
+/// Long enough for deltas to pay.
+const REST: &str = "the quick brown fox jumps over the lazy dog, and it does so again and again, every day \
+    of the week but on Sundays, when it rests beneath the old elm and counts the passing clouds until \
+    the evening bell calls everybody home for supper";
 
 fn event(channel: &str, n: u32, to: &str) -> Value {
     let data = json!({ "n": n, "rest": REST }).to_string();

@@ -1,5 +1,6 @@
 //! Who gets deltas, and what it is told of that.
 
+use proto::v1::DeltaAlgorithm;
 use serde_json::{Value, json};
 use tests::cluster::{Cluster, Shape};
 
@@ -7,8 +8,7 @@ use crate::reader::{Form, Reader, confirmation};
 
 /// Data that is long enough to be compressed.
 fn data(n: u32) -> String {
-    json!({ "n": n, "rest": "the quick brown fox jumps over the lazy dog, again and again" })
-        .to_string()
+    json!({ "n": n, "rest": "all the same ".repeat(20) }).to_string()
 }
 
 fn enabled(algorithm: Option<&str>) -> Value {
@@ -180,7 +180,7 @@ async fn encrypted_channels_and_those_of_users_have_none() {
 async fn channels_have_settings_of_their_own() {
     let app = json!({ "channel_delta_compression": {
         "off-*": { "enabled": false },
-        "other-*": { "algorithm": "DELTA_ALGORITHM_XDELTA3" },
+        "other-*": { "algorithm": DeltaAlgorithm::Xdelta3 as i32 },
     } });
     let cluster = Cluster::start(Shape::default().app(app)).await;
     let backend = cluster.backend(0);

@@ -167,7 +167,7 @@ async fn an_app_without_filters_checks_them_and_delivers_everything() {
     let cluster = Cluster::start(Shape::default().app(app)).await;
     let mut reader = Reader::of(&cluster, 0).await;
     reader.ask("room", &json!({ "filter": { "key": "a", "cmp": "like" } })).await;
-    reader.client.expect_error(4000).await;
+    reader.expect_invalid_filter("room").await;
     let filter = json!({ "key": "a", "cmp": "eq", "val": "1" });
     reader.subscribe("room", &json!({ "filter": filter })).await;
     cluster.backend(0).publish_text("room", "e", "x").await;

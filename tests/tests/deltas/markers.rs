@@ -5,7 +5,10 @@ use tests::cluster::{Cluster, Shape};
 
 use crate::reader::{Form, Reader};
 
-const REST: &str = "the quick brown fox jumps over the lazy dog, again and again and again";
+/// Long enough for deltas to pay.
+const REST: &str = "the quick brown fox jumps over the lazy dog, and it does so again and again, every day \
+    of the week but on Sundays, when it rests beneath the old elm and counts the passing clouds until \
+    the evening bell calls everybody home for supper";
 
 async fn cluster(conflation_key: &str) -> Cluster {
     let settings = json!({ "keyed": { "conflation_key": conflation_key } });
@@ -30,9 +33,9 @@ async fn what_is_decoded_is_what_others_get_byte_for_byte() {
         format!(r#"{{"key":{{}},"n":0.10,"rest":"{REST}"}}"#),
         format!(r#"{{"key":"{}","rest":"{REST}"}}"#, "long ".repeat(60)),
         format!(r#"{{"key":"Zoë 🎉","rest":"{REST}"}}"#),
-        format!(r#"{{"key":"x","rest":",\"__delta_seq\":5,\"__conflation_key\":\"y\""}}"#),
+        r#"{"key":"x","rest":",\"__delta_seq\":5,\"__conflation_key\":\"y\""}"#.to_owned(),
         format!(r#"plain text with ,"__delta_seq":5 and "__conflation_key":"y", {REST}"#),
-        format!(r#"\","__delta_seq":5,"__conflation_key":"y"#),
+        r#"\","__delta_seq":5,"__conflation_key":"y"#.to_owned(),
         format!("control \u{1} \u{7F} \u{2028} \r\n\t {REST}"),
         "<script>&amp;'/".repeat(20),
         String::new(),

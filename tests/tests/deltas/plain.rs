@@ -33,7 +33,7 @@ async fn members_and_client_events_pass_every_filter() {
     ann.client.expect_added(channel, "bob").await;
     for n in 0..3 {
         // Alike and long enough: a delta would pay.
-        let data = json!({ "n": n, "rest": "again and again and again and again and again" });
+        let data = json!({ "n": n, "rest": "all the same ".repeat(20) });
         bob.client.trigger(channel, "client-typing", data.clone()).await;
         let expected = json!({
             "event": "client-typing", "channel": channel, "data": data, "user_id": "bob",
@@ -76,7 +76,7 @@ async fn who_asks_for_nothing_gets_everything_as_it_is() {
     let filter = json!({ "key": "to", "cmp": "eq", "val": "you" });
     deltas.subscribe_to_deltas("room", &json!({ "delta": true, "filter": filter }), "fossil").await;
     for n in 0..10 {
-        let data = json!({ "n": n, "rest": "again and again and again and again" }).to_string();
+        let data = json!({ "n": n, "rest": "all the same ".repeat(20) }).to_string();
         let delta = [None, Some(true), Some(false)][n % 3];
         let mut event = json!({ "name": "e", "channel": "room", "data": data });
         let mut frame = json!({ "event": "e", "channel": "room", "data": data });

@@ -68,6 +68,21 @@ impl Reader {
         self.client.expect(&confirmation(channel, algorithm)).await;
     }
 
+    /// The refusal of a filter, for clients that listen to the channel and for those that do not:
+    /// what is wrong with it.
+    pub(crate) async fn expect_invalid_filter(&mut self, channel: &str) -> String {
+        let frame = self.client.next_frame().await;
+        let error = frame["data"]["error"].as_str().unwrap_or_default();
+        let data = json!({ "type": "InvalidFilter", "error": error, "status": 400 });
+        let expected =
+            json!({ "event": "pusher:subscription_error", "channel": channel, "data": data });
+        assert_eq!(frame, expected);
+        let message = self.client.expect_error(4000).await;
+        assert_eq!(message, format!("Invalid message format: {error}"));
+        let detail = error.strip_prefix("Invalid tags filter: ");
+        detail.unwrap_or_else(|| panic!("{error}")).to_owned()
+    }
+
     /// Leaves a channel and forgets what it knew of it.
     pub(crate) async fn unsubscribe(&mut self, channel: &str) {
         self.client.unsubscribe(channel).await;

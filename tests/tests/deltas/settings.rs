@@ -22,7 +22,8 @@ async fn until(cluster: &Cluster, reader: &mut Reader, expected: impl Fn(Form, &
     let sent = std::cell::Cell::new(0);
     let published = async || {
         let n = sent.replace(sent.get() + 1);
-        let data = format!(r#"{{"key":"k","n":{n},"rest":"again and again and again and again"}}"#);
+        let rest = "all the same ".repeat(20);
+        let data = format!(r#"{{"key":"k","n":{n},"rest":"{rest}"}}"#);
         let event = json!({ "name": "e", "channel": "room", "data": data, "tags": { "a": "1" } });
         assert_eq!(cluster.backend(0).publish(&event).await.status, 200);
         let (form, text) = reader.lock().await.next().await;

@@ -7,7 +7,7 @@ use crate::reader::{Form, Reader};
 
 /// An event with tags, and what its subscribers read with and without them.
 fn event(channel: &str, n: u32) -> (Value, [Value; 2]) {
-    let data = json!({ "n": n, "rest": "again and again and again and again" }).to_string();
+    let data = json!({ "n": n, "rest": "all the same ".repeat(20) }).to_string();
     let tags = json!({ "z": "Zoë \u{1F389}", "a": "1", "quoted": "\"" });
     let published = json!({ "name": "e", "channel": channel, "data": data, "tags": tags });
     let stripped = json!({ "event": "e", "channel": channel, "data": data });

@@ -95,7 +95,8 @@ impl DeltaChannel {
         writer: &'a mut DeltaWriter,
     ) -> Option<Turn<'a>> {
         // Clients cut the marker out of the whole frame: a tag of that name would go with it.
-        let ambiguous = event.tags.is_some_and(|tags| tags.contains_key("__conflation_key"));
+        let ambiguous =
+            event.tags.is_some_and(|tags| tags.keys().any(|key| key.ends_with("__conflation_key")));
         if ambiguous || !event.delta.unwrap_or(self.settings.enabled) {
             return None;
         }

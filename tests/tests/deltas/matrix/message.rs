@@ -39,7 +39,9 @@ impl Message {
         let note = if unusual { NOTES[random.below(NOTES.len())] } else { "nothing to report" };
         let price = match cell.twist {
             Twist::Floats => NUMBERS[random.below(NUMBERS.len())].to_owned(),
-            _ => format!("{}.{:02}", 61_000 + random.below(200), random.below(100)),
+            Twist::Reconnect | Twist::NodeChange | Twist::Unmarked | Twist::NonAscii => {
+                format!("{}.{:02}", 61_000 + random.below(200), random.below(100))
+            }
         };
         let side = ["buy", "sell"][random.below(2)];
         let data = if unusual && random.below(10) == 0 {

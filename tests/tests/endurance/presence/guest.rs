@@ -50,7 +50,7 @@ pub(crate) struct Visit {
 /// How a stay in the room ended.
 enum Stay {
     /// It has left the channel; the socket is open.
-    Left(Seat),
+    Left(Box<Seat>),
     /// There is no socket any more.
     Closed,
     /// The connection was lost.
@@ -73,7 +73,7 @@ impl Guest {
         let (mut seat, mut hurry) = (None, false);
         while hurry || self.waits().await {
             match self.stay(seat.take()).await {
-                Stay::Left(left) => (seat, hurry) = (Some(left), false),
+                Stay::Left(left) => (seat, hurry) = (Some(*left), false),
                 Stay::Closed => hurry = false,
                 // As every client library does.
                 Stay::Lost => hurry = true,
@@ -145,7 +145,7 @@ impl Guest {
             1 => drop(seat),
             _ => {
                 seat.leave().await;
-                return Stay::Left(seat);
+                return Stay::Left(Box::new(seat));
             }
         }
         Stay::Closed
