@@ -424,7 +424,7 @@ pub mod event_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Publishes several events in order. All are checked before the first is published: one bad event
-        /// refuses the batch, and is named as the field ("batch[2].name"). Counts as the sum of its events.
+        /// refuses the batch, and the field in the error says which one. Counts as the sum of its events.
         pub async fn trigger_event_batch(
             &mut self,
             request: impl tonic::IntoRequest<super::TriggerEventBatchRequest>,
@@ -643,7 +643,7 @@ pub mod event_service_server {
             tonic::Status,
         >;
         /// Publishes several events in order. All are checked before the first is published: one bad event
-        /// refuses the batch, and is named as the field ("batch[2].name"). Counts as the sum of its events.
+        /// refuses the batch, and the field in the error says which one. Counts as the sum of its events.
         async fn trigger_event_batch(
             &self,
             request: tonic::Request<super::TriggerEventBatchRequest>,
