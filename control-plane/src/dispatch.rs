@@ -184,7 +184,7 @@ impl DispatchService for Dispatcher {
                     node.drain();
                 }
             }
-            Ok(HeartbeatResponse { sequence: beat.sequence, owner })
+            Ok(HeartbeatResponse { sequence: beat.sequence, owner, ..HeartbeatResponse::default() })
         });
         Ok(Response::new(Box::pin(answers)))
     }

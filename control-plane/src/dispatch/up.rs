@@ -60,6 +60,7 @@ impl Dispatcher {
                 info!(node = %from.node.id, "node shuts down; who leaves it is kept for a while");
                 from.node.drain();
             }
+            Up::Claimed(_) => {}
             Up::Delivered(delivered) => {
                 self.shards.raise_epochs(&delivered.stale);
                 from.node.delivered(delivered.position, now);
