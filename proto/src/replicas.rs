@@ -27,7 +27,11 @@ use tracing::{info, warn};
 use self::{beats::Beats, directory::Directory, seeds::Before};
 use crate::{internal::HeartbeatResponse, link::Link};
 
-pub use self::{beats::LOST_AFTER, directory::REPLICAS_MAX, seeds::Seeds};
+pub use self::{
+    beats::{LOST_AFTER, SILENT_AFTER},
+    directory::REPLICAS_MAX,
+    seeds::Seeds,
+};
 
 /// How often names are looked up again.
 const LOOK_UP: Duration = Duration::from_secs(5);
