@@ -10,7 +10,11 @@ use axum::Router;
 use model::{MessageIds, OwnerId};
 use proto::{
     internal::dispatch_service_server::DispatchServiceServer,
-    plane::{operations::Operations, reflection},
+    plane::{
+        authorize::{self, Gate},
+        operations::Operations,
+        reflection,
+    },
     v1::event_service_server::EventServiceServer,
 };
 use tonic::service::Routes;
@@ -41,6 +45,8 @@ pub struct ControlPlane {
     dispatcher: Dispatcher,
     events: Events,
     admin_tokens: AdminTokens,
+    internal_gate: Gate,
+    operations_gate: Gate,
 }
 
 impl ControlPlane {
@@ -84,14 +90,18 @@ impl ControlPlane {
             plaintext_allowed: options.allow_plaintext_credentials,
         };
         let admin_tokens = AdminTokens::new(options.admin_token.as_deref());
-        Self { settings, dispatcher, events, admin_tokens }
+        let internal_gate = Gate::new(authorize::INTERNAL);
+        let operations_gate = Gate::new(authorize::OPERATIONS);
+        operations.register("internal", |registry| internal_gate.register(registry));
+        operations.register("operations", |registry| operations_gate.register(registry));
+        Self { settings, dispatcher, events, admin_tokens, internal_gate, operations_gate }
     }
 
     /// What gateways and nodes call, over the network.
     pub fn internal_router(&self) -> Router {
         let mut routes = Routes::builder();
         routes.add_service(self.dispatch_service()).add_service(self.settings.settings_service());
-        routes.routes().prepare().into_axum_router()
+        self.internal_gate.guard(routes.routes().prepare().into_axum_router())
     }
 
     /// What a gateway and a node in the same process call.
@@ -117,7 +127,7 @@ impl ControlPlane {
         let mut routes = Routes::builder();
         routes.add_service(self.settings.app_service(self.admin_tokens.clone()));
         reflection::add(&mut routes, &["carillon.v1.AppService"]);
-        routes.routes().prepare().into_axum_router()
+        self.operations_gate.guard(routes.routes().prepare().into_axum_router())
     }
 
     /// Ends the streams that would otherwise outlive a shutdown.

@@ -6,6 +6,7 @@ use std::{
 
 use anyhow::Context as _;
 use proto::plane::{
+    identity::Role,
     operations::Operations,
     serve::{Listener, ListenerMetrics},
     tls::Tls,
@@ -83,6 +84,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let (internal_tcp, internal_address) = bind(config.internal_listen).await?;
     let (operations_tcp, operations_address) = bind(config.operations_listen).await?;
     let tls = Tls::configured(config.tls_certificate.zip(config.tls_key))?;
+    let internal_tls = config.internal_tls.trust(Role::Control)?.listener(internal_address)?;
+    let operations_tls = config.options.operations_tls.listener()?;
     let settings = settings(&config.etcd_endpoints, &config.data, &config.options).await?;
     let operations = Operations::default();
     let loaded = operations.condition("settings");
@@ -92,9 +95,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let listener =
         |tcp, tls, router| Listener { tcp, tls, router, connections_max: CONNECTIONS_MAX };
     let public = listener(tcp, tls, control_plane.public_router());
-    let internal = listener(internal_tcp, None, control_plane.internal_router());
+    let internal = listener(internal_tcp, internal_tls, control_plane.internal_router());
     let admin = operations.router().merge(control_plane.admin_router());
-    let admin = listener(operations_tcp, None, admin);
+    let admin = listener(operations_tcp, operations_tls, admin);
     let (stopped, finished) = (control_plane.clone(), control_plane.clone());
     let serving = tokio::spawn(async move {
         let metrics = ListenerMetrics::default;

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, builder::RangedU64ValueParser, value_parser};
+use proto::plane::internal_tls::InternalTls;
 
 /// Options that the all-in-one has too.
 #[derive(Args, Clone, Debug)]
@@ -52,7 +53,7 @@ pub struct Config {
     /// Probes and metrics
     #[arg(long, default_value = "127.0.0.1:9601", value_name = "ADDRESS")]
     pub operations_listen: SocketAddr,
-    /// The control plane's internal listener
+    /// The control plane's internal listener, as https://host:port, or http:// in clear text
     #[arg(long, default_value = "http://127.0.0.1:6003", value_name = "URL")]
     pub control_plane: String,
     /// This node's name; made up where absent
@@ -72,6 +73,9 @@ pub struct Config {
     /// Key of the certificate, PEM
     #[arg(long, requires = "tls_certificate", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
+    /// Security between planes.
+    #[command(flatten)]
+    pub internal_tls: InternalTls,
     /// Tuning.
     #[command(flatten)]
     pub options: Options,

@@ -38,8 +38,9 @@ use axum::Router;
 use data_plane_core::SessionConfig;
 use model::{BootId, NodeId};
 use proto::{
-    link::{self, Link},
+    link::Link,
     plane::{
+        identity::Role,
         operations::{Condition, Operations},
         serve::{Listener as HttpListener, ListenerMetrics},
         tls::Tls,
@@ -232,7 +233,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         TcpListener::bind(config.operations_listen).await.context("operations_listen")?;
     let (address, operations_address) = (tcp.local_addr()?, operations_tcp.local_addr()?);
     let tls = Tls::configured(config.tls_certificate.zip(config.tls_key))?;
-    let connect = || link::remote(&config.control_plane).context("control_plane");
+    let trust = config.internal_tls.trust(Role::Node)?;
+    let connect = || trust.link(&config.control_plane);
     let node_id = config.node_id.clone().unwrap_or_else(made_up_name);
     let watcher = Watcher {
         name: node_id.clone(),

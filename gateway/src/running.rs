@@ -4,8 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use proto::{
-    link,
     plane::{
+        identity::Role,
         operations::Operations,
         serve::{Listener, ListenerMetrics},
         tls::Tls,
@@ -46,9 +46,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let operations_tcp = bind(config.operations_listen).await?;
     let (address, operations_address) = (tcp.local_addr()?, operations_tcp.local_addr()?);
     let tls = Tls::configured(config.tls_certificate.zip(config.tls_key))?;
-    let links = config.control_plane.iter().map(|address| {
-        link::remote(address).with_context(|| format!("{address} is no control plane's address"))
-    });
+    let trust = config.internal_tls.trust(Role::Gateway)?;
+    let links = config.control_plane.iter().map(|address| trust.link(address));
     let links: Vec<_> = links.collect::<Result<_, _>>()?;
     let watcher = Watcher {
         name: format!("gateway at {address}"),
