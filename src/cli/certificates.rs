@@ -121,9 +121,8 @@ impl Certificates {
     }
 
     fn valid(&self, mut params: CertificateParams) -> CertificateParams {
-        let now = OffsetDateTime::now_utc();
-        params.not_before = now - BEFORE;
-        params.not_after = now + Duration::days(self.days.into());
+        params.not_before = OffsetDateTime::now_utc() - BEFORE;
+        params.not_after = params.not_before + Duration::days(self.days.into());
         params
     }
 

@@ -5,7 +5,9 @@
 mod authority;
 mod planes;
 
+mod audit;
 mod clear_text;
 mod handshakes;
+mod programs;
 mod reload;
 mod roles;
