@@ -4,8 +4,9 @@
 pub mod address;
 pub mod address_limit;
 pub mod authorize;
-mod complaints;
+pub(crate) mod complaints;
 pub mod config;
+mod failure;
 mod followed;
 pub mod identity;
 pub mod internal_tls;

@@ -46,8 +46,7 @@ impl Certificates {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.out);
         made.with_context(|| format!("the folder {} cannot be made", self.out.display()))?;
-        let params = self.authority_params();
-        let authority = Issuer::from_params(&params, self.authority_key(&params)?);
+        let authority = self.authority()?;
         for role in Role::ALL {
             let key = KeyPair::generate()?;
             let certificate = self.params(role)?.signed_by(&key, &authority)?;
@@ -62,29 +61,33 @@ impl Certificates {
         Ok(())
     }
 
-    /// The key that is there, or a new one with its certificate.
-    fn authority_key(&self, params: &CertificateParams) -> anyhow::Result<KeyPair> {
+    /// The authority whose key is there, or a new one.
+    fn authority(&self) -> anyhow::Result<Issuer<'static, KeyPair>> {
         let path = self.out.join("ca-key.pem");
         match fs::read_to_string(&path) {
             Ok(pem) => {
+                let key = KeyPair::from_pem(&pem);
+                let key = key.with_context(|| format!("{} is no key", path.display()))?;
                 if !self.out.join("ca.pem").exists() {
                     bail!("{} is there, but ca.pem is not", path.display());
                 }
-                KeyPair::from_pem(&pem).with_context(|| format!("{} is no key", path.display()))
+                Ok(Issuer::new(self.authority_params(&key), key))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let key = KeyPair::generate()?;
+                let params = self.authority_params(&key);
                 self.write("ca", &params.self_signed(&key)?, &key)?;
-                Ok(key)
+                Ok(Issuer::new(params, key))
             }
             Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
         }
     }
 
-    /// Always the same name: what issues a certificate is known by name and key.
-    fn authority_params(&self) -> CertificateParams {
+    /// An authority is known by its name: that follows from its key, so that two are told apart.
+    fn authority_params(&self, key: &KeyPair) -> CertificateParams {
         let mut params = self.valid(CertificateParams::default());
-        params.distinguished_name = named("Carillon development authority");
+        let id = hex::encode(&params.key_identifier(key)[..4]);
+        params.distinguished_name = named(&format!("Carillon development authority {id}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params

@@ -14,11 +14,11 @@ const COMPLAINTS_MAX: usize = 64;
 
 /// Remembers what was said.
 #[derive(Debug, Default)]
-pub(super) struct Complaints(Mutex<HashMap<String, Instant>>);
+pub(crate) struct Complaints(Mutex<HashMap<String, Instant>>);
 
 impl Complaints {
     /// Whether this is to be said; from then on it has been.
-    pub(super) fn is_new(&self, complaint: &str, now: Instant) -> bool {
+    pub(crate) fn is_new(&self, complaint: &str, now: Instant) -> bool {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if said.get(complaint).is_some_and(|at| now.duration_since(*at) < SILENCE) {
             return false;

@@ -23,6 +23,7 @@ use tracing::warn;
 
 use super::{
     complaints::Complaints,
+    failure,
     followed::Followed,
     identity::{Identity, Role},
     tls::{Tls, TlsFiles, certificates, chain_and_key, named, provider, server_config},
@@ -104,9 +105,9 @@ impl Mtls {
     }
 
     fn complain(&self, place: &str, error: &io::Error) {
-        let complaint = format!("{place}: {error}");
-        if self.complaints.is_new(&complaint, Instant::now().into_std()) {
-            warn!(control_plane = place, %error, "no connection to a control plane over mutual TLS");
+        let error = failure::explained(error);
+        if self.complaints.is_new(&format!("{place}: {error}"), Instant::now().into_std()) {
+            warn!(control_plane = place, error, "no connection to a control plane over mutual TLS");
         }
     }
 }

@@ -29,7 +29,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use super::{complaints::Complaints, identity::Identity, tls::Tls};
+use super::{complaints::Complaints, failure, identity::Identity, tls::Tls};
 
 /// A client has this long to send its TLS hello and the head of each request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -230,7 +230,7 @@ impl Accepted {
             Some(acceptor) => {
                 let handshake = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(self.tcp));
                 let encrypted = handshake.await.map_err(|_| "no TLS hello in time".to_owned())?;
-                let encrypted = encrypted.map_err(|error| error.to_string())?;
+                let encrypted = encrypted.map_err(|error| failure::explained(&error))?;
                 let session = encrypted.get_ref().1;
                 let http2 = session.alpn_protocol() == Some(b"h2");
                 let shown = session.peer_certificates().and_then(<[_]>::first);

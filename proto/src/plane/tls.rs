@@ -1,6 +1,10 @@
 //! TLS of a listener: certificate and key from files, read again when they change.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{
     ServerConfig,
@@ -90,7 +94,7 @@ pub(super) fn chain_and_key(
 }
 
 /// All certificates of a PEM file; at least one.
-pub(super) fn certificates(path: &PathBuf) -> io::Result<Vec<CertificateDer<'static>>> {
+pub(super) fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let read = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| named(path, &error))?;
@@ -105,6 +109,6 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
 }
 
 /// What is wrong with a file, with its name.
-pub(super) fn named(path: &PathBuf, error: &dyn std::fmt::Display) -> io::Error {
+pub(super) fn named(path: &Path, error: &dyn std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
 }
