@@ -36,6 +36,7 @@ use axum::Router;
 use data_plane_core::SessionConfig;
 use proto::{
     plane::{
+        identity::Role,
         operations::{Condition, Operations},
         serve::{Listener as HttpListener, ListenerMetrics},
         tls::Tls,
@@ -217,7 +218,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let (address, operations_address) = (tcp.local_addr()?, operations_tcp.local_addr()?);
     let tls = Tls::configured(config.tls_certificate.zip(config.tls_key))?;
     let identity = Identity::new(config.node_id.clone());
-    let seeds = Seeds::at(&config.control_plane).context("control_plane")?;
+    let trust = config.internal_tls.trust(Role::Node)?;
+    let seeds = Seeds::at(&config.control_plane)?.trusting(trust).context("control_plane")?;
     let replicas = Replicas::start(seeds, identity.caller());
     let watcher = Watcher {
         name: identity.node.to_string(),

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, builder::RangedU64ValueParser, value_parser};
+use proto::plane::internal_tls::InternalTls;
 
 const BODY_BYTES_MAX: u32 = 10 << 20;
 const REQUESTS_PER_ADDRESS: u32 = 6_000_000;
@@ -66,8 +67,9 @@ pub struct Config {
     /// Probes and metrics
     #[arg(long, default_value = "127.0.0.1:9601", value_name = "ADDRESS")]
     pub operations_listen: SocketAddr,
-    /// Internal listeners of control planes, as http://host:port; several, or separated by commas. A
-    /// host name stands for all its addresses; further ones are learnt from those that answer
+    /// Internal listeners of control planes, as https://host:port, or http:// in clear text; several, or
+    /// separated by commas. A host name stands for all its addresses; further ones are learnt from those
+    /// that answer
     #[arg(
         long,
         default_value = "http://127.0.0.1:6003",
@@ -84,6 +86,9 @@ pub struct Config {
     /// Key of the certificate, PEM
     #[arg(long, requires = "tls_certificate", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
+    /// Security between planes.
+    #[command(flatten)]
+    pub internal_tls: InternalTls,
     /// Milliseconds between not being ready any more and accepting no more connections at shutdown:
     /// what a load balancer needs to look elsewhere
     #[arg(long, default_value_t = 2_000, value_name = "MS")]

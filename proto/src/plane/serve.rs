@@ -29,7 +29,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use super::tls::Tls;
+use super::{complaints::Complaints, failure, identity::Identity, tls::Tls};
 
 /// A client has this long to send its TLS hello and the head of each request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -84,6 +84,7 @@ impl Listener {
     /// Accepts and serves until `shutdown`; then finishes what is in flight, for at most ten seconds.
     pub async fn serve(self, metrics: ListenerMetrics, shutdown: impl Future<Output = ()>) {
         let servers = Arc::new(Servers::new());
+        let complaints = Arc::new(Complaints::default());
         let drain = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(self.connections_max));
         tokio::pin!(shutdown);
@@ -112,10 +113,12 @@ impl Listener {
                 watcher: drain.watcher(),
             };
             let (servers, failed) = (Arc::clone(&servers), metrics.failed.clone());
+            let mutual = self.tls.as_ref().is_some_and(Tls::is_mutual);
+            let complaints = mutual.then(|| Arc::clone(&complaints));
             tokio::spawn(async move {
                 if let Err(error) = connection.serve(&servers).await {
                     failed.inc();
-                    debug!(error, %address, "connection ended early");
+                    tell_failure(&error, address, complaints.as_deref());
                 }
                 drop(place);
             });
@@ -124,6 +127,17 @@ impl Listener {
         if tokio::time::timeout(DRAIN_TIMEOUT, drain.shutdown()).await.is_err() {
             warn!("requests were still in flight when the drain ended");
         }
+    }
+}
+
+/// Strangers fail all the time on a public listener; among planes it is a mistake somebody wants to see.
+fn tell_failure(error: &str, address: SocketAddr, complaints: Option<&Complaints>) {
+    let complaint = || format!("{} {error}", address.ip());
+    let now = tokio::time::Instant::now().into_std();
+    if complaints.is_some_and(|complaints| complaints.is_new(&complaint(), now)) {
+        warn!(error, %address, "a connection between planes failed");
+    } else {
+        debug!(error, %address, "connection ended early");
     }
 }
 
@@ -206,6 +220,7 @@ impl Accepted {
         // A small event must not wait for more to come.
         let _ = self.tcp.set_nodelay(true);
         let peer = Peer { address: self.address, encrypted: self.acceptor.is_some() };
+        let mut identity = None;
         let (stream, http2) = match self.acceptor {
             None => {
                 let told = tokio::time::timeout(HEAD_TIMEOUT, speaks_http2(&self.tcp)).await;
@@ -215,8 +230,11 @@ impl Accepted {
             Some(acceptor) => {
                 let handshake = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(self.tcp));
                 let encrypted = handshake.await.map_err(|_| "no TLS hello in time".to_owned())?;
-                let encrypted = encrypted.map_err(|error| error.to_string())?;
-                let http2 = encrypted.get_ref().1.alpn_protocol() == Some(b"h2");
+                let encrypted = encrypted.map_err(|error| failure::explained(&error))?;
+                let session = encrypted.get_ref().1;
+                let http2 = session.alpn_protocol() == Some(b"h2");
+                let shown = session.peer_certificates().and_then(<[_]>::first);
+                identity = shown.map(|certificate| Arc::new(Identity::of(certificate)));
                 (Stream::Tls(Box::new(encrypted)), http2)
             }
         };
@@ -224,6 +242,9 @@ impl Accepted {
         let router = self.router;
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
+            if let Some(identity) = &identity {
+                request.extensions_mut().insert(Arc::clone(identity));
+            }
             router.clone().oneshot(request)
         });
         let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
