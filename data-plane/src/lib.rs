@@ -35,7 +35,7 @@ use std::{
 
 use anyhow::Context as _;
 use axum::Router;
-use data_plane_core::SessionConfig;
+use data_plane_core::{SessionConfig, delta::Numbers};
 use model::{BootId, NodeId};
 use proto::{
     link::{self, Link},
@@ -109,9 +109,7 @@ impl DataPlane {
             let shard_node = Arc::clone(&node);
             std::thread::Builder::new()
                 .name(format!("shard-{thread}"))
-                .spawn(move || {
-                    Shard::new(thread, shard_node, poll, (shard::clock(), random() as u64)).run()
-                })
+                .spawn(move || Shard::new(thread, shard_node, poll, shard::clock()).run())
                 .context("no thread for a shard")?;
         }
         let attachment = Attachment {
@@ -162,6 +160,7 @@ impl DataPlane {
 
 fn parts(options: &Options, apps: AppsReceiver, inboxes: Vec<Arc<Inbox>>) -> NodeParts {
     NodeParts {
+        numbers: Numbers::new(random() as u64),
         inboxes: inboxes.into(),
         apps,
         limits: SocketLimits {
