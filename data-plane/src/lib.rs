@@ -33,7 +33,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
-use data_plane_core::SessionConfig;
+use data_plane_core::{SessionConfig, delta::Numbers};
 use proto::{
     plane::{
         identity::Role,
@@ -107,9 +107,7 @@ impl DataPlane {
             let shard_node = Arc::clone(&node);
             std::thread::Builder::new()
                 .name(format!("shard-{thread}"))
-                .spawn(move || {
-                    Shard::new(thread, shard_node, poll, (shard::clock(), random() as u64)).run()
-                })
+                .spawn(move || Shard::new(thread, shard_node, poll, shard::clock()).run())
                 .context("no thread for a shard")?;
         }
         let Surroundings { replicas, identity, .. } = surroundings;
@@ -157,6 +155,7 @@ impl DataPlane {
 
 fn parts(options: &Options, apps: AppsReceiver, inboxes: Vec<Arc<Inbox>>) -> NodeParts {
     NodeParts {
+        numbers: Numbers::new(identity::random() as u64),
         inboxes: inboxes.into(),
         apps,
         limits: SocketLimits {
