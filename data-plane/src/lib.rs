@@ -36,6 +36,7 @@ use axum::Router;
 use data_plane_core::{SessionConfig, delta::Numbers};
 use proto::{
     plane::{
+        descriptors,
         identity::Role,
         operations::{Condition, Operations},
         serve::{Listener as HttpListener, ListenerMetrics},
@@ -155,7 +156,7 @@ impl DataPlane {
 
 fn parts(options: &Options, apps: AppsReceiver, inboxes: Vec<Arc<Inbox>>) -> NodeParts {
     NodeParts {
-        numbers: Numbers::new(identity::random() as u64),
+        numbers: Numbers::new(random() as u64),
         inboxes: inboxes.into(),
         apps,
         limits: SocketLimits {
@@ -170,8 +171,16 @@ fn parts(options: &Options, apps: AppsReceiver, inboxes: Vec<Arc<Inbox>>) -> Nod
             pong_timeout: Duration::from_secs(options.pong_timeout),
         },
         drain_window: Duration::from_secs(options.drain_seconds),
-        sockets_max: options.sockets_max,
+        sockets_max: options.sockets_max.min(sockets_possible()),
     }
+}
+
+/// What the limit of file descriptors leaves for sockets: others are on their way in or out, and each of
+/// those needs one too. Over it a client is told 4100, where otherwise it would hear nothing.
+fn sockets_possible() -> u32 {
+    let limit = descriptors::raise();
+    let kept = (limit / 4).clamp(64, 1_024);
+    u32::try_from(limit.saturating_sub(kept)).unwrap_or(u32::MAX)
 }
 
 /// Tells the shard threads each change of the settings.

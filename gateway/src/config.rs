@@ -9,6 +9,8 @@ const BODY_BYTES_MAX: u32 = 10 << 20;
 const REQUESTS_PER_ADDRESS: u32 = 6_000_000;
 const WINDOW_SECONDS: u32 = 60;
 const PUBLISH_TIMEOUT_MS: u64 = 5_000;
+const REQUESTS_IN_FLIGHT: u32 = 1_024;
+const BODY_BYTES_IN_FLIGHT: u32 = 64 << 20;
 
 /// Options that the all-in-one has too.
 #[derive(Args, Clone, Debug)]
@@ -42,6 +44,14 @@ pub struct Options {
     #[arg(long, default_value_t = PUBLISH_TIMEOUT_MS, value_name = "MS",
           value_parser = value_parser!(u64).range(1..=60_000))]
     pub publish_timeout_ms: u64,
+    /// Requests in this process's hands at once; more are answered with 503
+    #[arg(long, default_value_t = REQUESTS_IN_FLIGHT, value_name = "REQUESTS",
+          value_parser = value_parser!(u32).range(1..=1 << 20))]
+    pub requests_in_flight_max: u32,
+    /// Bytes of bodies in this process's hands at once; a request that needs more is answered with 503
+    #[arg(long, default_value_t = BODY_BYTES_IN_FLIGHT, value_name = "BYTES",
+          value_parser = value_parser!(u32).range(1_024..))]
+    pub body_bytes_in_flight_max: u32,
 }
 
 impl Default for Options {
@@ -53,6 +63,8 @@ impl Default for Options {
             requests_per_address_window_seconds: WINDOW_SECONDS,
             trusted_proxy_hops: 0,
             publish_timeout_ms: PUBLISH_TIMEOUT_MS,
+            requests_in_flight_max: REQUESTS_IN_FLIGHT,
+            body_bytes_in_flight_max: BODY_BYTES_IN_FLIGHT,
         }
     }
 }

@@ -117,5 +117,7 @@ fn register(operations: &Operations, metrics: &ListenerMetrics) {
         registry.register("failed", "Connections that ended early", failed);
         let exhausted = metrics.exhausted.clone();
         registry.register("exhausted", "Times no file descriptor was left", exhausted);
+        let evicted = metrics.evicted.clone();
+        registry.register("evicted", "Connections without a request that made room", evicted);
     });
 }
