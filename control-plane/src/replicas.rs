@@ -13,7 +13,7 @@ pub mod service;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -68,6 +68,8 @@ pub struct Replicas {
     nodes: Arc<Nodes>,
     metrics: DispatchMetrics,
     state: Mutex<State>,
+    /// Addresses of others that have neither answered nor failed yet; one before they are looked up.
+    unasked: AtomicUsize,
     /// There are others: a copy for those who ask often.
     accompanied: AtomicBool,
     /// Counts changes of what this one holds, or of whom it knows.
@@ -112,7 +114,8 @@ impl Replicas {
         };
         let changes = watch::Sender::new(0);
         let (state, accompanied) = (Mutex::new(state), AtomicBool::new(false));
-        Arc::new(Self { me, shards, nodes, metrics, state, accompanied, changes })
+        let unasked = AtomicUsize::new(1);
+        Arc::new(Self { me, shards, nodes, metrics, state, unasked, accompanied, changes })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -147,6 +150,23 @@ impl Replicas {
     #[must_use]
     pub fn held(&self) -> usize {
         self.state().ownership.held().count()
+    }
+
+    /// So many others are going to be asked for the first time.
+    pub fn will_ask(&self, others: usize) {
+        self.unasked.store(others, Ordering::Release);
+    }
+
+    /// One of them has answered, or has failed to.
+    pub fn has_asked(&self) {
+        let fewer = |unasked: usize| unasked.checked_sub(1);
+        let _ = self.unasked.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer);
+    }
+
+    /// Whether all that may be there have been asked what is theirs.
+    #[must_use]
+    pub fn have_been_asked(&self) -> bool {
+        self.unasked.load(Ordering::Acquire) == 0
     }
 
     /// The most nodes that another control plane knows.
