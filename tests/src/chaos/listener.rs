@@ -79,7 +79,10 @@ impl Listener {
             };
             // Where it never had its channels it has been away since before.
             gone = if seated.is_some() { Some(at) } else { gone };
-            sleep(self.pause(end)).await;
+            tokio::select! {
+                () = sleep(self.pause(end)) => {}
+                () = scene.over.cancelled() => {}
+            }
         }
         seen
     }
