@@ -38,14 +38,20 @@ const EXCLUSION_EVERY: u32 = 16;
 impl Publisher {
     /// Publishes until nobody does any more.
     pub async fn run(self, scene: Arc<Scene>) -> Vec<Attempt> {
+        self.run_until(&scene, scene.published.cancelled()).await
+    }
+
+    /// Publishes until something happens.
+    pub async fn run_until(&self, scene: &Scene, end: impl Future<Output = ()>) -> Vec<Attempt> {
+        tokio::pin!(end);
         let (mut attempts, mut pace) = (Vec::new(), interval(self.every));
         pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
         for sequence in 0.. {
             tokio::select! {
                 _ = pace.tick() => {}
-                () = scene.published.cancelled() => break,
+                () = &mut end => break,
             }
-            self.publish(&scene, sequence, &mut attempts).await;
+            self.publish(scene, sequence, &mut attempts).await;
         }
         attempts
     }

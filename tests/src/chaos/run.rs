@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    history::{At, Attempt, Figure, History, Intrusion, Step},
+    history::{At, Attempt, Figure, History, Intrusion, Socket, Step},
     intruder, lane,
     lane::{Lane, say},
     listener::{Listener, Seen},
@@ -185,6 +185,12 @@ impl Run {
             self.history.attempts.extend(attempts.expect("publishers end well"));
         }
         sleep(Duration::from_secs(1)).await;
+    }
+
+    /// What clients have seen that the scenario has made itself.
+    pub fn add(&mut self, attempts: Vec<Attempt>, sockets: Vec<Socket>) {
+        self.history.attempts.extend(attempts);
+        self.history.sockets.extend(sockets);
     }
 
     /// How many events have arrived, of the listeners that have told.

@@ -82,7 +82,8 @@ impl Scene {
     }
 
     /// The number of a new connection.
-    pub(super) fn next_socket(&self) -> u32 {
+    #[must_use]
+    pub fn next_socket(&self) -> u32 {
         self.sockets.fetch_add(1, Ordering::Relaxed)
     }
 

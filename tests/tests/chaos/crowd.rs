@@ -13,7 +13,7 @@ use tests::{
 };
 
 /// How many control planes there are where a scenario does not care.
-pub(crate) const CONTROL_PLANES: usize = 1;
+pub(crate) const CONTROL_PLANES: usize = 2;
 /// The presence channel that some are in.
 pub(crate) const CLUB: &str = "presence-club";
 /// Sockets in each busy channel, and how often one of them comes and goes.

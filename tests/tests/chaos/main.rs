@@ -7,9 +7,17 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this is tests")]
 
+mod cost;
 mod crowd;
 mod etcd_down;
+mod kill_control_plane;
 mod node_killed;
 mod node_stopped;
+mod race;
 mod restart_control_planes;
+mod rolling_nodes;
+mod rolling_planes;
 mod slow_readers;
+mod split;
+mod stop_control_plane;
+mod storm;
