@@ -152,6 +152,19 @@ pub struct Step {
     pub done: Option<At>,
 }
 
+/// A time in which some publishers could not reach some nodes, nor anybody agree on an order.
+#[derive(Clone, Debug)]
+pub struct Cut {
+    /// When it began.
+    pub from: At,
+    /// When everybody is to know that it is over.
+    pub until: At,
+    /// The publishers on one side.
+    pub publishers: Vec<u32>,
+    /// The nodes on the other side.
+    pub nodes: Vec<usize>,
+}
+
 /// All of a run.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -175,6 +188,24 @@ pub struct History {
     pub floors: Vec<Figure>,
     /// What was broken.
     pub plan: Vec<Step>,
+    /// Who was cut off from whom.
+    pub cuts: Vec<Cut>,
+}
+
+impl Cut {
+    /// Whether an event was under way in this time.
+    #[must_use]
+    pub fn touches(&self, message: &Message) -> bool {
+        message.start < self.until && message.acked.is_none_or(|acked| acked >= self.from)
+    }
+
+    /// Whether it lies between an event and a node.
+    #[must_use]
+    pub fn excuses(&self, (key, message): (Key, &Message), node: usize) -> bool {
+        self.touches(message)
+            && self.publishers.contains(&key.publisher)
+            && self.nodes.contains(&node)
+    }
 }
 
 /// All attempts at one event, taken together.

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    history::{At, Attempt, Figure, History, Intrusion, Socket, Step},
+    history::{At, Attempt, Cut, Figure, History, Intrusion, Socket, Step},
     intruder, lane,
     lane::{Lane, say},
     listener::{Listener, Seen},
@@ -191,6 +191,11 @@ impl Run {
     pub fn add(&mut self, attempts: Vec<Attempt>, sockets: Vec<Socket>) {
         self.history.attempts.extend(attempts);
         self.history.sockets.extend(sockets);
+    }
+
+    /// Some were cut off from others.
+    pub fn was_cut(&mut self, cut: Cut) {
+        self.history.cuts.push(cut);
     }
 
     /// How many events have arrived, of the listeners that have told.

@@ -59,7 +59,7 @@ pub fn judge(history: &History) -> Vec<Verdict> {
         ordered::judge(history, &messages),
         unique::judge(history),
         reliable::judge(history, &messages),
-        agreed::judge(history),
+        agreed::judge(history, &messages),
         contained::judge(history, &messages),
         members::alternating(history),
         members::counted(history),

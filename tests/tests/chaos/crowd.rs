@@ -22,7 +22,7 @@ const RESTLESS: Duration = Duration::from_millis(900);
 /// Who publishes into each busy channel: two who do not wait for each other.
 const PUBLISHERS: usize = 2;
 /// Publishers of idle channels and of the other app are numbered from here on.
-const QUIET_NUMBERS: u32 = 1_000;
+pub(crate) const QUIET_NUMBERS: u32 = 1_000;
 const EVENT_BYTES: usize = 200;
 
 /// How much is going on.

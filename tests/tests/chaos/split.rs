@@ -2,11 +2,16 @@
 
 use tests::{
     arena::Part,
-    chaos::{lane::say, lane::size, measures, run::Run},
+    chaos::{
+        history::Cut,
+        lane::{say, size},
+        measures,
+        run::Run,
+    },
 };
 use tokio::time::{Duration, sleep};
 
-use crate::crowd::{Crowd, order};
+use crate::crowd::{Crowd, QUIET_NUMBERS, order};
 
 /// After the healing all agree by then.
 const AGREE: Duration = Duration::from_secs(5);
@@ -40,9 +45,19 @@ async fn split() {
     run.probe(healed).await;
     let probed = Duration::from_micros(run.scene.now() - healed);
     sleep(AGREE.saturating_sub(probed)).await;
+    // What is published from here on reaches everybody again.
+    sleep(Duration::from_secs(2)).await;
     run.all_seated().await;
     run.view(0, &there.channels).await;
     run.hush().await;
+    // Publishers take turns at the gateways; what is quiet is published through the first one.
+    let (even, odd): (Vec<u32>, Vec<u32>) = (0..QUIET_NUMBERS).partition(|number| number % 2 == 0);
+    let quiet = QUIET_NUMBERS..QUIET_NUMBERS + 2;
+    let sides = [(even.into_iter().chain(quiet).collect(), vec![1]), (odd, vec![0])];
+    for (publishers, nodes) in sides {
+        let until = healed + AGREE.as_micros() as u64;
+        run.was_cut(Cut { from: lost, until, publishers, nodes });
+    }
     let history = run.told().await;
     let halves = measures::answers(history, lost + 2_000_000, healed, |_| true);
     run.measure("answers in the halves", halves.json());

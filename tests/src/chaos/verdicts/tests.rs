@@ -2,7 +2,8 @@
 
 use super::{Verdict, judge};
 use crate::chaos::history::{
-    At, Attempt, End, Entry, Figure, History, Intrusion, Key, Probe, RestView, Socket, Step, What,
+    At, Attempt, Cut, End, Entry, Figure, History, Intrusion, Key, Probe, RestView, Socket, Step,
+    What,
 };
 
 const ROOM: u32 = 0;
@@ -59,6 +60,7 @@ fn good() -> History {
         targets: vec![Figure { what: "ms".into(), value: 5.0, least: None, most: Some(5.0) }],
         floors: vec![Figure { what: "events".into(), value: 3.0, least: Some(3.0), most: None }],
         plan: vec![Step { what: "kill".into(), began: 1, done: Some(2) }],
+        cuts: Vec::new(),
     }
 }
 
@@ -197,6 +199,32 @@ fn sockets_that_see_two_orders_do_not_agree() {
         history.sockets.extend((0..).zip(pairs).map(pair));
     };
     assert_eq!(broken(circle), ["V4 agreed"]);
+}
+
+#[test]
+fn who_is_cut_off_lacks_events_of_the_other_side_and_no_others() {
+    let cut = |publishers, nodes, until| {
+        move |history: &mut History| {
+            history.sockets[0].entries.remove(2);
+            history.cuts.push(Cut { from: 150, until, publishers, nodes });
+        }
+    };
+    assert!(broken(cut(vec![0], vec![0], 290)).is_empty());
+    assert_eq!(broken(cut(vec![1], vec![0], 290)), ["V3 reliable"]);
+    assert_eq!(broken(cut(vec![0], vec![1], 290)), ["V3 reliable"]);
+    assert_eq!(broken(cut(vec![0], vec![0], 190)), ["V3 reliable"]);
+    let order = |until| {
+        move |history: &mut History| {
+            history
+                .attempts
+                .iter_mut()
+                .for_each(|attempt| (attempt.start, attempt.end) = (100, 900));
+            history.sockets[0].entries.swap(1, 3);
+            history.cuts.push(Cut { from: 50, until, publishers: Vec::new(), nodes: Vec::new() });
+        }
+    };
+    assert!(broken(order(950)).is_empty());
+    assert_eq!(broken(order(90)), ["V4 agreed"]);
 }
 
 #[test]
