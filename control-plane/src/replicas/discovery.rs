@@ -38,7 +38,7 @@ const MESSAGE_BYTES_MAX: usize = 1 << 20;
 pub struct Discovery {
     replicas: Arc<Replicas>,
     metrics: DispatchMetrics,
-    seeds: Seeds,
+    seeds: Arc<Seeds>,
     /// Addresses that others have told of.
     told: mpsc::Receiver<String>,
     following: HashMap<String, AbortOnDropHandle<()>>,
@@ -52,6 +52,7 @@ impl Discovery {
     #[must_use]
     pub fn new(replicas: Arc<Replicas>, metrics: DispatchMetrics, seeds: Seeds) -> (Self, Told) {
         let (sender, told) = mpsc::channel(64);
+        let seeds = Arc::new(seeds);
         (Self { replicas, metrics, seeds, told, following: HashMap::new() }, sender)
     }
 
@@ -79,6 +80,7 @@ impl Discovery {
             return;
         }
         let contact = Contact {
+            seeds: Arc::clone(&self.seeds),
             replicas: Arc::clone(&self.replicas),
             metrics: self.metrics.clone(),
             address: address.clone(),
@@ -90,6 +92,7 @@ impl Discovery {
 
 /// The way to one address.
 struct Contact {
+    seeds: Arc<Seeds>,
     replicas: Arc<Replicas>,
     metrics: DispatchMetrics,
     address: String,
@@ -101,7 +104,7 @@ impl Contact {
         let mut backoff = BACKOFF_MIN;
         loop {
             let began = Instant::now();
-            let ended = match Seeds::connect(&self.address) {
+            let ended = match self.seeds.connect(&self.address) {
                 Ok(link) => self.follow(link).await,
                 Err(error) => Err(Status::invalid_argument(error.to_string())),
             };
