@@ -18,10 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use model::{AppId, ChannelName, OwnerId, ShardId};
+use model::{AppId, OwnerId, ShardId};
 use proto::{
     internal::{
-        AppDemand, Claimed, DispatchedEvent, FollowResponse, Holdings, Replica, ShardEpoch,
+        AppDemand, Claimed, FollowResponse, Holdings, Replica, ShardEpoch,
     },
     link::Link,
 };
@@ -29,12 +29,11 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::{
-    ack::Ack,
     metrics::DispatchMetrics,
     node::Node,
     nodes::Nodes,
     ownership::{Ownership, Steps},
-    shards::{Sending, Shards},
+    shards::Shards,
 };
 use forward::{Forward, Forwarder};
 use peers::Peers;
@@ -310,7 +309,10 @@ impl Replicas {
     pub fn claimed(&self, node: &Arc<Node>, answer: Claimed, now: Instant) {
         let mut state = self.state();
         state.ownership.refused(&answer.stale);
+        // What comes too late for its round is not sent again: its place was before what has been
+        // dispatched since. Whoever was waited for has it, or its publisher was told to try again.
         let late = state.rounds.recover(answer.round, answer.events);
+        self.metrics.recovered_late.inc_by(late as u64);
         if !answer.more {
             node.claimed(answer.round);
             if node.has_answered() && node.is_late() {
@@ -319,22 +321,7 @@ impl Replicas {
             }
         }
         drop(state);
-        self.resend(late, now);
         self.look(now);
-    }
-
-    /// What was recovered too late for its round: it goes out behind what is newer.
-    fn resend(&self, events: Vec<DispatchedEvent>, now: Instant) {
-        let eager = self.nodes.eager();
-        for event in events {
-            let Ok(app) = AppId::parse(&event.app_id) else { continue };
-            let (channel, ack) = (ChannelName::trusted(&event.channel), Ack::new());
-            let sending = Sending { eager: &eager, ack: Some(&ack), now };
-            if self.shards.dispatch((&app, &channel), event, sending).is_ok() {
-                self.metrics.recovered.inc();
-            }
-            ack.pay();
-        }
     }
 
     /// A peer says something of itself. `false`: it is this control plane.
