@@ -20,10 +20,9 @@ use std::{
 
 use model::{AppId, OwnerId, ShardId};
 use proto::{
-    internal::{
-        AppDemand, Claimed, FollowResponse, Holdings, Replica, ShardEpoch,
-    },
+    internal::{AppDemand, Claimed, FollowResponse, Holdings, Replica, ShardEpoch},
     link::Link,
+    replicas::age,
 };
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -378,6 +377,7 @@ impl Replicas {
             nodes,
             holdings,
             demands,
+            clock_ms: age::clock_ms(),
         };
         (said, state.version)
     }

@@ -515,6 +515,10 @@ pub struct HeartbeatResponse {
     /// All control planes that this one knows, itself included.
     #[prost(message, repeated, tag = "3")]
     pub replicas: ::prost::alloc::vec::Vec<Replica>,
+    /// What its clock shows, in milliseconds since some time in its life. Calls say it back (metadata
+    /// carillon-clock-ms), so that one that arrives two seconds late is refused: its caller has given it up.
+    #[prost(uint64, tag = "4")]
+    pub clock_ms: u64,
 }
 /// A control plane, as another one or itself sees it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1492,6 +1496,9 @@ pub struct FollowResponse {
     /// How much of their limits apps asked for here lately: the limit of a cluster is shared by it.
     #[prost(message, repeated, tag = "6")]
     pub demands: ::prost::alloc::vec::Vec<AppDemand>,
+    /// As in HeartbeatResponse.
+    #[prost(uint64, tag = "7")]
+    pub clock_ms: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Holdings {
@@ -1513,6 +1520,10 @@ pub struct ForwardRequest {
     /// Grows by one; names the answer.
     #[prost(uint64, tag = "1")]
     pub id: u64,
+    /// What the called one's clock showed when this was sent; 0: not known. What is admitted and arrives two
+    /// seconds late is refused.
+    #[prost(uint64, tag = "6")]
+    pub clock_ms: u64,
     #[prost(oneof = "forward_request::Forwarded", tags = "2, 3, 4, 5")]
     pub forwarded: ::core::option::Option<forward_request::Forwarded>,
 }
