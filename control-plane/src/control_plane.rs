@@ -17,12 +17,14 @@ use tonic::service::Routes;
 
 use crate::{
     config::Options,
+    console::{Console, cluster::Cluster, history::History},
     credentials,
     dispatch::Dispatcher,
     events::Events,
     metrics::DispatchMetrics,
     nodes::Nodes,
     publisher::Publisher,
+    rpc::RpcMetrics,
     settings::{AdminTokens, Settings},
     shards::{Budget, Shards},
     webhooks::{WebhookMetrics, WebhookOptions, Webhooks},
@@ -41,13 +43,17 @@ pub struct ControlPlane {
     dispatcher: Dispatcher,
     events: Events,
     admin_tokens: AdminTokens,
+    rpcs: RpcMetrics,
+    history: History,
 }
 
 impl ControlPlane {
     /// Starts to look after nodes; publishes are refused until they have attached.
     #[must_use]
     pub fn start(options: &Options, settings: Settings, operations: &Operations) -> Self {
-        let metrics = DispatchMetrics::default();
+        let metrics = DispatchMetrics::new(settings.apps(), operations.apps_max());
+        let rpcs = RpcMetrics::default();
+        operations.register("control_plane", |registry| rpcs.register(registry));
         operations.register("dispatch", |registry| metrics.register(registry));
         settings.register(operations);
         let owner = new_owner();
@@ -83,15 +89,18 @@ impl ControlPlane {
             message_ids,
             plaintext_allowed: options.allow_plaintext_credentials,
         };
+        let history = History::default();
+        let (counted, nodes) = (dispatcher.metrics.clone(), Arc::clone(&dispatcher.nodes));
+        tokio::spawn(history.clone().record(counted, nodes));
         let admin_tokens = AdminTokens::new(options.admin_token.as_deref());
-        Self { settings, dispatcher, events, admin_tokens }
+        Self { settings, dispatcher, events, admin_tokens, rpcs, history }
     }
 
     /// What gateways and nodes call, over the network.
     pub fn internal_router(&self) -> Router {
         let mut routes = Routes::builder();
         routes.add_service(self.dispatch_service()).add_service(self.settings.settings_service());
-        routes.routes().prepare().into_axum_router()
+        self.rpcs.measured(routes.routes().prepare().into_axum_router())
     }
 
     /// What a gateway and a node in the same process call.
@@ -109,15 +118,31 @@ impl ControlPlane {
         routes.add_service(events);
         reflection::add(&mut routes, &["carillon.v1.EventService"]);
         let router = routes.routes().prepare().into_axum_router();
-        router.layer(axum::middleware::from_fn(credentials::verify_body))
+        self.rpcs.measured(router.layer(axum::middleware::from_fn(credentials::verify_body)))
     }
 
-    /// What operators call: `AppService`, reflection, health.
+    /// What operators call: `AppService`, reflection, health; and what they look at.
     pub fn admin_router(&self) -> Router {
         let mut routes = Routes::builder();
         routes.add_service(self.settings.app_service(self.admin_tokens.clone()));
         reflection::add(&mut routes, &["carillon.v1.AppService"]);
-        routes.routes().prepare().into_axum_router()
+        let calls = self.rpcs.measured(routes.routes().prepare().into_axum_router());
+        calls.merge(self.console().router())
+    }
+
+    fn console(&self) -> Console {
+        let Dispatcher { shards, nodes, .. } = &self.dispatcher;
+        Console {
+            administration: self.settings.apps_administration(self.admin_tokens.clone()),
+            tokens: self.admin_tokens.clone(),
+            publisher: self.events.publisher.clone(),
+            reads: self.events.reads.clone(),
+            message_ids: Arc::clone(&self.events.message_ids),
+            taps: self.dispatcher.metrics.taps.clone(),
+            cluster: Cluster::new(self.settings.clone(), Arc::clone(shards), Arc::clone(nodes)),
+            history: self.history.clone(),
+            stopped: self.settings.stopped(),
+        }
     }
 
     /// Ends the streams that would otherwise outlive a shutdown.

@@ -29,7 +29,11 @@ pub mod shards;
 
 pub mod webhooks;
 
+pub mod console;
+
 pub mod metrics;
+pub mod rpc;
+pub mod tap;
 
 pub use control_plane::ControlPlane;
 pub use running::{Running, settings as open_settings, start, when_loaded};

@@ -198,7 +198,7 @@ impl Publisher {
         for (index, channel) in publish.channels.iter().enumerate() {
             let dispatched =
                 shards.dispatch(&app.id, (publish, index), &eager, Waiter { ack, now });
-            metrics.events.inc();
+            metrics.published(&app.id, (publish, index), dispatched);
             self.count(dispatched);
             if publish.info.is_some() {
                 channels.push(info(channel, publish, dispatched));

@@ -84,7 +84,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let (operations_tcp, operations_address) = bind(config.operations_listen).await?;
     let tls = Tls::configured(config.tls_certificate.zip(config.tls_key))?;
     let settings = settings(&config.etcd_endpoints, &config.data, &config.options).await?;
-    let operations = Operations::default();
+    let operations = Operations::new(&config.metrics);
     let loaded = operations.condition("settings");
     tokio::spawn(when_loaded(settings.clone(), loaded));
     let control_plane = ControlPlane::start(&config.options, settings, &operations);
@@ -95,9 +95,10 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let internal = listener(internal_tcp, None, control_plane.internal_router());
     let admin = operations.router().merge(control_plane.admin_router());
     let admin = listener(operations_tcp, None, admin);
+    let accepted = ListenerMetrics::default();
+    accepted.register(&operations, "control_plane");
     let (stopped, finished) = (control_plane.clone(), control_plane.clone());
     let serving = tokio::spawn(async move {
-        let metrics = ListenerMetrics::default;
         let stop = async {
             shutdown.cancelled().await;
             // By then what is in flight has been acknowledged, or is waited for no longer.
@@ -106,9 +107,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         };
         tokio::join!(
             stop,
-            public.serve(metrics(), shutdown.clone().cancelled_owned()),
-            internal.serve(metrics(), shutdown.clone().cancelled_owned()),
-            admin.serve(metrics(), shutdown.clone().cancelled_owned()),
+            public.serve(accepted, shutdown.clone().cancelled_owned()),
+            internal.serve(ListenerMetrics::default(), shutdown.clone().cancelled_owned()),
+            admin.serve(ListenerMetrics::default(), shutdown.clone().cancelled_owned()),
         );
         finished.finish().await;
         info!("control plane has ended");

@@ -321,6 +321,13 @@ impl Shards {
         self.shards.iter().map(count).sum()
     }
 
+    /// Shards that are dispatched here, and the highest of their epochs.
+    #[must_use]
+    pub fn epochs(&self) -> (usize, u64) {
+        let epochs = self.shards.iter().map(|shard| lock(shard).place.epoch);
+        (self.shards.len(), epochs.max().unwrap_or(0))
+    }
+
     /// Bytes of kept events.
     #[must_use]
     pub fn cache_bytes(&self) -> usize {

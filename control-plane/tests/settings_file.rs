@@ -455,6 +455,7 @@ async fn planes_follow_every_change() {
         name: "test".into(),
         links: vec![proto::link::remote(&address).unwrap()],
         last_known_good: None,
+        age: proto::plane::metrics::Age::default(),
     };
     let mut seen = watcher.spawn();
     until(&mut seen, |apps| apps.len() == 1_200).await;

@@ -40,6 +40,7 @@ use model::{BootId, NodeId};
 use proto::{
     link::{self, Link},
     plane::{
+        metrics::{Age, age},
         operations::{Condition, Operations},
         serve::{Listener as HttpListener, ListenerMetrics},
         tls::Tls,
@@ -103,8 +104,9 @@ impl DataPlane {
         };
         let inboxes: Vec<_> =
             polls.iter().map(inbox).collect::<Result<_, _>>().context("no waker for a thread")?;
-        let node = Arc::new(Node::new(parts(options, surroundings.apps, inboxes)));
-        operations.register("data_plane", |registry| node.metrics.register(registry));
+        let apps_max = operations.apps_max();
+        let node = Arc::new(Node::new(parts(options, (surroundings.apps, apps_max), inboxes)));
+        operations.register("data_plane", |registry| metrics::register(&node, registry));
         for (thread, poll) in polls.into_iter().enumerate() {
             let shard_node = Arc::clone(&node);
             std::thread::Builder::new()
@@ -160,10 +162,15 @@ impl DataPlane {
     }
 }
 
-fn parts(options: &Options, apps: AppsReceiver, inboxes: Vec<Arc<Inbox>>) -> NodeParts {
+fn parts(
+    options: &Options,
+    (apps, metrics_apps_max): (AppsReceiver, usize),
+    inboxes: Vec<Arc<Inbox>>,
+) -> NodeParts {
     NodeParts {
         inboxes: inboxes.into(),
         apps,
+        metrics_apps_max,
         limits: SocketLimits {
             message_bytes_max: options.message_bytes_max,
             outbox: OutboxLimits {
@@ -226,7 +233,7 @@ impl Running {
 
 /// Binds, starts and serves until `shutdown`; then drains.
 pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Running> {
-    let operations = Operations::default();
+    let operations = Operations::new(&config.metrics);
     let tcp = TcpListener::bind(config.listen).await.context("listen")?;
     let operations_tcp =
         TcpListener::bind(config.operations_listen).await.context("operations_listen")?;
@@ -238,9 +245,12 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         name: node_id.clone(),
         links: vec![connect()?],
         last_known_good: config.last_known_good.clone(),
+        age: Age::default(),
     };
+    let (age, apps) = (watcher.age.clone(), watcher.spawn());
+    operations.register("data_plane", |registry| age::register(registry, &age, &apps));
     let surroundings = Surroundings {
-        apps: watcher.spawn(),
+        apps,
         link: connect()?,
         heartbeats: connect()?,
         node_id: Some(node_id),
@@ -256,6 +266,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     };
     let accepting = operations.condition("accepting");
     accepting.set(true);
+    let accepted = ListenerMetrics::default();
+    accepted.register(&operations, "data_plane");
     let drained = data_plane.clone();
     let serving = tokio::spawn(async move {
         let done = CancellationToken::new();
@@ -265,7 +277,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
             drained.drain().await;
             done.cancel();
         };
-        let public = public.serve(ListenerMetrics::default(), done.clone().cancelled_owned());
+        let public = public.serve(accepted, done.clone().cancelled_owned());
         let probes = probes.serve(ListenerMetrics::default(), done.clone().cancelled_owned());
         tokio::join!(drain, public, probes);
     });

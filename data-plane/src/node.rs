@@ -66,6 +66,8 @@ pub struct NodeParts {
     pub drain_window: Duration,
     /// Sockets at most.
     pub sockets_max: u32,
+    /// Apps that have metrics of their own.
+    pub metrics_apps_max: usize,
 }
 
 /// The channel of an app.
@@ -78,8 +80,8 @@ impl Node {
         let threads = parts.inboxes.len();
         Self {
             inboxes: parts.inboxes,
+            metrics: NodeMetrics::new(parts.apps.clone(), parts.metrics_apps_max),
             apps: parts.apps,
-            metrics: NodeMetrics::default(),
             limits: parts.limits,
             session: parts.session,
             drain_window: parts.drain_window,

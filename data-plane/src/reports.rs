@@ -50,6 +50,12 @@ impl Reports {
         Ok(())
     }
 
+    /// Messages and bytes that wait.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.waiting.len(), self.bytes)
+    }
+
     /// Takes the message that has waited longest.
     pub fn pop(&mut self) -> Option<Up> {
         let up = self.waiting.pop_front()?;

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use proto::{
     link,
     plane::{
+        metrics::Age,
         operations::Operations,
         serve::{Listener, ListenerMetrics},
         tls::Tls,
@@ -54,11 +55,14 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         name: format!("gateway at {address}"),
         links: links.clone(),
         last_known_good: config.last_known_good,
+        age: Age::default(),
     };
+    let age = watcher.age.clone();
     let gateway = Gateway::new(config.options, watcher.spawn(), links);
-    let (operations, metrics) = (Operations::default(), ListenerMetrics::default());
+    let (operations, metrics) = (Operations::new(&config.metrics), ListenerMetrics::default());
     gateway.register(&operations);
-    register(&operations, &metrics);
+    gateway.register_age(&operations, &age);
+    metrics.register(&operations, "gateway");
     info!(%address, %operations_address, encrypted = tls.is_some(), "gateway listens");
 
     let router = gateway.router();
@@ -95,14 +99,4 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{address} cannot be bound"))
-}
-
-fn register(operations: &Operations, metrics: &ListenerMetrics) {
-    operations.register("gateway_listener", |registry| {
-        registry.register("accepted", "Connections accepted", metrics.accepted.clone());
-        let failed = metrics.failed.clone();
-        registry.register("failed", "Connections that ended early", failed);
-        let exhausted = metrics.exhausted.clone();
-        registry.register("exhausted", "Times no file descriptor was left", exhausted);
-    });
 }

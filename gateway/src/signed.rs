@@ -20,7 +20,7 @@ use model::{App, AppId, AppSecret, ChannelName, Reason, Rejection, Secrets};
 pub use claim::string_to_sign;
 pub use query::Query;
 
-use crate::{content, gateway::Gateway};
+use crate::{call::Ids, content, gateway::Gateway};
 use claim::{BodyClaim, Claim};
 use query::{Plus, decode};
 
@@ -33,16 +33,22 @@ pub(crate) struct Signed {
     pub head: Parts,
     /// The bytes that were signed.
     pub body: Bytes,
+    /// How the request is named.
+    pub ids: Ids,
 }
 
 impl Signed {
     /// Reads a request. The query alone decides whether the body is read at all: it covers the
     /// body's MD5.
-    pub(crate) async fn read(gateway: &Gateway, request: Request) -> Result<Self, Rejection> {
+    pub(crate) async fn read(
+        gateway: &Gateway,
+        request: Request,
+        ids: Ids,
+    ) -> Result<Self, Rejection> {
         let (head, mut body) = request.into_parts();
         let bytes_max = gateway.options().request_body_bytes_max as usize;
         match Self::read_body(gateway, &head, &mut body, bytes_max).await {
-            Ok((app, body)) => Ok(Self { app, head, body }),
+            Ok((app, body)) => Ok(Self { app, head, body, ids }),
             Err(rejection) => {
                 content::discard(&head.headers, body, bytes_max);
                 Err(rejection)

@@ -18,6 +18,7 @@ use crate::{
         AppRecord, WatchRequest, WatchResponse, settings_service_client::SettingsServiceClient,
     },
     link::Link,
+    plane::metrics::Age,
 };
 
 /// Silence after which the stream counts as dead. The control plane sends something every second.
@@ -37,6 +38,8 @@ pub struct Watcher {
     pub links: Vec<Link>,
     /// Where the last good snapshot is kept, so that a restart needs no control plane.
     pub last_known_good: Option<PathBuf>,
+    /// Confirmed with each message of a control plane: it sends one every second.
+    pub age: Age,
 }
 
 impl Watcher {
@@ -100,6 +103,7 @@ impl Watcher {
                 return if carried { Ok(()) } else { Err(tonic::Status::unavailable("closed")) };
             };
             carried = true;
+            self.age.confirm();
             let mut step = match pending.take() {
                 None => part,
                 Some(mut step) => {

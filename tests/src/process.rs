@@ -1,8 +1,9 @@
 //! The programs as processes of their own.
 
 use std::{
+    fs::File,
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command as BlockingCommand, Stdio},
     sync::{
         LazyLock,
@@ -60,11 +61,22 @@ impl Process {
     /// Starts `carillon`, `carillon-gateway` and so on.
     #[must_use]
     pub fn start(program: &str, arguments: &[String]) -> Self {
+        Self::start_with(program, arguments, Stdio::null())
+    }
+
+    /// The same, with its log in a file.
+    #[must_use]
+    pub fn start_logged(program: &str, arguments: &[String], log: &Path) -> Self {
+        let log = File::create(log).expect("the folder of the test is writable");
+        Self::start_with(program, arguments, log.into())
+    }
+
+    fn start_with(program: &str, arguments: &[String], log: Stdio) -> Self {
         let child = Command::new(PROGRAMS.join(program))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .kill_on_drop(true)
             .spawn();
         Self { child: child.expect("the program can be started") }

@@ -9,6 +9,7 @@ use proto::{
         PublishRequest, PublishResponse, TerminateUserConnectionsRequest,
         TerminateUserConnectionsResponse,
     },
+    plane::traces::Span,
 };
 
 use super::Dispatcher;
@@ -20,7 +21,10 @@ impl Dispatcher {
     ) -> Result<PublishResponse, Rejection> {
         let app = self.publisher.app(&request.app_id)?;
         let message_id = convert::message_id(&request.message_id)?;
-        let draft = request.event.map(Draft::from).unwrap_or_default();
+        let mut span = Span::child("control plane publish", &request.traceparent);
+        span.set("carillon.message_id", || message_id.to_string());
+        let mut draft = request.event.map(Draft::from).unwrap_or_default();
+        draft.traceparent = span.traceparent();
         let answer = self.publisher.publish(&app, draft, message_id).await?.delivered().await;
         Ok(PublishResponse { channels: answer.channels, rate_limit: answer.rate_limit })
     }
@@ -31,7 +35,11 @@ impl Dispatcher {
     ) -> Result<PublishBatchResponse, Rejection> {
         let app = self.publisher.app(&request.app_id)?;
         let message_id = convert::message_id(&request.message_id)?;
-        let drafts = request.events.into_iter().map(Draft::from).collect();
+        let mut span = Span::child("control plane publish", &request.traceparent);
+        span.set("carillon.message_id", || message_id.to_string());
+        let traceparent = span.traceparent();
+        let draft = |event| Draft { traceparent: traceparent.clone(), ..Draft::from(event) };
+        let drafts = request.events.into_iter().map(draft).collect();
         let key = &request.idempotency_key;
         let pending = self.publisher.publish_batch(&app, drafts, key, message_id).await?;
         Ok(PublishBatchResponse { answer: Some(pending.delivered().await) })

@@ -109,7 +109,7 @@ impl Dispatcher {
         let eager = self.nodes.eager();
         let id = self.message_ids.next();
         let dispatched = self.shards.relay((&app, &channel), (&event, id), &eager, now);
-        self.metrics.client_events.inc();
+        self.metrics.relayed((&app, &channel), (&event, id), dispatched);
         self.metrics.dispatched.inc_by(dispatched.nodes.into());
         self.metrics.overflowed.inc_by(dispatched.overflowed.into());
         if let Some(socket) = event.socket {

@@ -52,6 +52,7 @@ pub(super) fn published(
         delta: publish.event.delta,
         excluded: publish.excluded.map(Into::into),
         cache_ttl_ms,
+        traceparent: publish.traceparent.clone(),
         ..place.event((app, &publish.channels[index]), serial)
     }
 }

@@ -163,6 +163,7 @@ impl World {
             excluded: None,
             info: Some(InfoWanted::default()),
             message_id: MessageId(1),
+            traceparent: String::new(),
         };
         let waiter = Waiter { ack: &Ack::new(), now: self.now };
         self.shards.dispatch(&app_id(), (&publish, 0), eager, waiter)

@@ -183,6 +183,7 @@ impl Fixture {
             app_id: "a".into(),
             event: Some(event),
             message_id: convert::id_bytes(77),
+            traceparent: String::new(),
         };
         let answer = said(self.internal.clone().publish(request).await)?;
         Ok(TriggerEventResponse { channels: answer.channels, rate_limit: answer.rate_limit })

@@ -10,6 +10,9 @@ pub struct PublishRequest {
     /// 16 bytes; the same in every retry of this publish.
     #[prost(bytes = "bytes", tag = "3")]
     pub message_id: ::prost::bytes::Bytes,
+    /// The trace that this publish belongs to (W3C traceparent); empty where it is not traced.
+    #[prost(string, tag = "10")]
+    pub traceparent: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PublishResponse {
@@ -34,6 +37,9 @@ pub struct PublishBatchRequest {
     /// One key for the whole batch (REST header X-Idempotency-Key); empty: none.
     #[prost(string, tag = "4")]
     pub idempotency_key: ::prost::alloc::string::String,
+    /// The trace that this batch belongs to (W3C traceparent); empty where it is not traced.
+    #[prost(string, tag = "10")]
+    pub traceparent: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PublishBatchResponse {
@@ -343,6 +349,9 @@ pub struct DispatchedEvent {
     /// 0: it is not kept (no cache channel, or a client event).
     #[prost(uint32, tag = "16")]
     pub cache_ttl_ms: u32,
+    /// The trace that this event belongs to (W3C traceparent); empty where it is not traced.
+    #[prost(string, tag = "20")]
+    pub traceparent: ::prost::alloc::string::String,
 }
 /// News of a channel.
 #[derive(Clone, PartialEq, ::prost::Message)]

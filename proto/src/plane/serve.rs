@@ -29,7 +29,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use super::tls::Tls;
+use super::{operations::Operations, tls::Tls};
 
 /// A client has this long to send its TLS hello and the head of each request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -78,6 +78,19 @@ pub struct ListenerMetrics {
     pub failed: Counter,
     /// Times the process had no file descriptor for a new connection.
     pub exhausted: Counter,
+}
+
+impl ListenerMetrics {
+    /// Names them, under `carillon_<plane>_listener_`.
+    pub fn register(&self, operations: &Operations, plane: &str) {
+        operations.register(&format!("{plane}_listener"), |registry| {
+            registry.register("accepted", "Connections accepted", self.accepted.clone());
+            let failed = self.failed.clone();
+            registry.register("failed", "Connections that ended early", failed);
+            let exhausted = self.exhausted.clone();
+            registry.register("exhausted", "Times no file descriptor was left", exhausted);
+        });
+    }
 }
 
 impl Listener {
