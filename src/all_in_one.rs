@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path};
 
 use anyhow::Context as _;
 use axum::Router;
-use control_plane::ControlPlane;
+use control_plane::{Cluster, ControlPlane};
 use data_plane::{DataPlane, Surroundings};
 use gateway::Gateway;
 use proto::{
@@ -55,7 +55,12 @@ pub(crate) async fn start(
     let operations = Operations::new(&config.metrics);
     let loaded = operations.condition("settings");
     tokio::spawn(control_plane::when_loaded(settings.clone(), loaded));
-    let control_plane = ControlPlane::start(&config.control_plane, settings.clone(), &operations);
+    let control_plane = ControlPlane::start(
+        &config.control_plane,
+        Cluster::default(),
+        settings.clone(),
+        &operations,
+    );
     let link = link::local(control_plane.dispatch_service());
     let surroundings = Surroundings {
         apps: settings.apps(),

@@ -27,6 +27,9 @@ pub mod node;
 pub mod nodes;
 pub mod shards;
 
+pub mod ownership;
+pub mod replicas;
+
 pub mod webhooks;
 
 pub mod console;
@@ -35,5 +38,5 @@ pub mod metrics;
 pub mod rpc;
 pub mod tap;
 
-pub use control_plane::ControlPlane;
+pub use control_plane::{Cluster, ControlPlane};
 pub use running::{Running, settings as open_settings, start, when_loaded};

@@ -1,18 +1,19 @@
 //! What a control plane counts besides its settings.
 
-use model::{App, AppId, ChannelName, MessageId, Publish};
+use model::{App, AppId};
 use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge},
     registry::{Registry, Unit},
 };
 use proto::{
-    internal::ClientEvent,
     plane::metrics::{AppCounters, reading::Name},
     watch::AppsReceiver,
 };
-use tracing::debug;
 
-use crate::{shards::Dispatched, tap::Taps};
+use crate::{
+    shards::Dispatched,
+    tap::{Seen, Taps},
+};
 
 /// What is counted per app.
 const OF_APPS: [Name; 3] = [
@@ -51,6 +52,22 @@ pub struct DispatchMetrics {
     pub nodes_gone: Counter,
     /// Attachments begun.
     pub attached: Counter,
+    /// Shards that were asked for.
+    pub shards_claimed: Counter,
+    /// Shards that another control plane turned out to own.
+    pub shards_lost: Counter,
+    /// Events of former owners that were dispatched again in a takeover.
+    pub recovered: Counter,
+    /// Messages sent on to other control planes.
+    pub forwarded: Counter,
+    /// Messages for other control planes that were dropped.
+    pub forwards_dropped: Counter,
+    /// Events sent once more, because their shard had changed hands or had nobody.
+    pub sent_again: Counter,
+    /// Shards that are this control plane's.
+    pub owned_shards: Gauge,
+    /// Other control planes that are alive.
+    pub peers: Gauge,
     /// Nodes with a stream and a complete snapshot.
     pub nodes: Gauge,
     /// Channels with interest.
@@ -76,27 +93,18 @@ impl DispatchMetrics {
         Self { of_apps, ..Self::default() }
     }
 
-    /// A backend's event has been dispatched to one of its channels.
-    pub fn published(&self, app: &AppId, publish: (&Publish, usize), dispatched: Dispatched) {
-        let (message_id, channel) = (publish.0.message_id, &publish.0.channels[publish.1]);
-        let Dispatched { subscriptions, nodes, .. } = dispatched;
-        debug!(%message_id, app_id = %app, %channel, subscriptions, nodes, "event dispatched");
+    /// A backend's event has been dispatched to one of its channels. `seen` is what [`Taps::look`] gave.
+    pub fn published(&self, app: &AppId, seen: Option<Seen>, dispatched: Dispatched) {
         self.events.inc();
         self.count(app, EVENTS);
-        self.taps.published(app, publish, (subscriptions, nodes));
+        self.taps.show(app, seen, (dispatched.subscriptions, dispatched.nodes));
     }
 
     /// A client's event has been dispatched.
-    pub fn relayed(
-        &self,
-        (app, channel): (&AppId, &ChannelName),
-        event: (&ClientEvent, MessageId),
-        dispatched: Dispatched,
-    ) {
+    pub fn relayed(&self, app: &AppId, seen: Option<Seen>, dispatched: Dispatched) {
         self.client_events.inc();
         self.count(app, CLIENT_EVENTS);
-        let (subscriptions, nodes) = (dispatched.subscriptions, dispatched.nodes);
-        self.taps.relayed((app, channel), event, (subscriptions, nodes));
+        self.taps.show(app, seen, (dispatched.subscriptions, dispatched.nodes));
     }
 
     /// A publish or read was refused by the app's limit.
@@ -128,10 +136,18 @@ impl DispatchMetrics {
         counter("node_lags", "Times a node left the set of those waited for", &self.lagging);
         counter("nodes_gone", "Nodes given up after their stream broke", &self.nodes_gone);
         counter("attachments", "Attachments of nodes begun", &self.attached);
+        counter("shard_claims", "Shards asked for", &self.shards_claimed);
+        counter("shard_losses", "Shards that another control plane took", &self.shards_lost);
+        counter("recovered_events", "Events dispatched again in a takeover", &self.recovered);
+        counter("forwards", "Messages sent on to other control planes", &self.forwarded);
+        counter("forwards_dropped", "Messages to others that were dropped", &self.forwards_dropped);
+        counter("sent_again", "Events sent once more to a new owner", &self.sent_again);
         let mut gauge = |name: &str, help: &str, gauge: &Gauge| {
             registry.register(name, help, gauge.clone());
         };
         gauge("nodes", "Nodes with a stream and a complete snapshot", &self.nodes);
+        gauge("shards", "Shards that are this control plane's", &self.owned_shards);
+        gauge("peers", "Other control planes that are alive", &self.peers);
         gauge("channels", "Channels with interest", &self.channels);
         gauge("idempotency_keys", "Idempotency keys that are remembered", &self.keys);
         gauge("node_queue_events", "Events on their way to nodes", &self.queued_events);

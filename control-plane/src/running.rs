@@ -16,7 +16,7 @@ use tracing::info;
 
 use crate::{
     config::{Config, Options},
-    control_plane::ControlPlane,
+    control_plane::{Cluster, ControlPlane},
     node::LAG_MAX,
     settings::{self, FileStore, Settings, Store},
 };
@@ -87,7 +87,12 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let operations = Operations::new(&config.metrics);
     let loaded = operations.condition("settings");
     tokio::spawn(when_loaded(settings.clone(), loaded));
-    let control_plane = ControlPlane::start(&config.options, settings, &operations);
+    let cluster = Cluster {
+        name: config.name,
+        address: config.advertise.unwrap_or_else(|| format!("http://{internal_address}")),
+        peers: config.peer,
+    };
+    let control_plane = ControlPlane::start(&config.options, cluster, settings, &operations);
     info!(%address, %internal_address, %operations_address, "control plane listens");
     let listener =
         |tcp, tls, router| Listener { tcp, tls, router, connections_max: CONNECTIONS_MAX };
@@ -99,17 +104,21 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     accepted.register(&operations, "control_plane");
     let (stopped, finished) = (control_plane.clone(), control_plane.clone());
     let serving = tokio::spawn(async move {
+        let ended = CancellationToken::new();
+        let drained = ended.clone();
         let stop = async {
             shutdown.cancelled().await;
+            stopped.hand_over().await;
             // By then what is in flight has been acknowledged, or is waited for no longer.
             tokio::time::sleep(2 * LAG_MAX).await;
             stopped.stop();
+            ended.cancel();
         };
         tokio::join!(
             stop,
             public.serve(accepted, shutdown.clone().cancelled_owned()),
-            internal.serve(ListenerMetrics::default(), shutdown.clone().cancelled_owned()),
-            admin.serve(ListenerMetrics::default(), shutdown.clone().cancelled_owned()),
+            internal.serve(ListenerMetrics::default(), drained.clone().cancelled_owned()),
+            admin.serve(ListenerMetrics::default(), drained.clone().cancelled_owned()),
         );
         finished.finish().await;
         info!("control plane has ended");

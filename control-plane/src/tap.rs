@@ -1,19 +1,23 @@
 //! Lets operators follow events as they are dispatched. Nobody waits for who follows: who does not
 //! keep up misses events and is told how many.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
-use model::{AppId, ChannelName, MessageId, Publish, Tags};
+use model::{AppId, ChannelName, Tags};
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use proto::{
-    internal::ClientEvent,
+    internal::{DataForm, DispatchedEvent},
     plane::metrics::reading::{self, Name},
 };
 use tokio::sync::mpsc;
+use tracing::debug;
 
 /// Who follows at once.
 const TAPS_MAX: usize = 32;
@@ -63,8 +67,8 @@ pub struct Seen {
     pub data_bytes: usize,
     /// Its tags.
     pub tags: Option<Tags>,
-    /// Names it.
-    pub message_id: MessageId,
+    /// Names it: hexadecimal.
+    pub message_id: String,
     /// Connections subscribed to the channel.
     pub subscriptions: u32,
     /// Nodes that it was sent to.
@@ -107,46 +111,45 @@ impl Taps {
         Some(Following { taps: self.clone(), tap, receiver })
     }
 
-    /// A backend's event has been dispatched to one of its channels.
-    pub fn published(
-        &self,
-        app: &AppId,
-        (publish, index): (&Publish, usize),
-        (subscriptions, nodes): (u32, u32),
-    ) {
-        let channel = &publish.channels[index];
-        self.show(app, channel, || Seen {
-            channel: channel.clone(),
-            name: publish.event.name.0.clone(),
-            data: shown(&publish.event.data),
-            data_bytes: publish.event.data.len(),
-            tags: publish.event.tags.clone(),
-            message_id: publish.message_id,
-            subscriptions,
-            nodes,
-            by_client: false,
-        });
-    }
-
-    /// A client's event has been dispatched.
-    pub fn relayed(
+    /// An event is about to be dispatched: what of it will be shown to those who follow. Nothing where
+    /// nobody does.
+    #[must_use]
+    pub fn look(
         &self,
         (app, channel): (&AppId, &ChannelName),
-        (event, message_id): (&ClientEvent, MessageId),
-        (subscriptions, nodes): (u32, u32),
-    ) {
-        let data = event.data.as_ref();
-        self.show(app, channel, || Seen {
+        event: &DispatchedEvent,
+    ) -> Option<Seen> {
+        let message_id = Hex(&event.message_id);
+        debug!(%message_id, app_id = %app, %channel, "event is dispatched");
+        if self.0.open.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let wanted = self.taps().iter().any(|tap| tap.wanted.has(app, channel));
+        wanted.then(|| Seen {
             channel: channel.clone(),
             name: event.name.clone(),
-            data: data.map(shown).unwrap_or_default(),
-            data_bytes: data.map_or(0, Bytes::len),
-            tags: None,
-            message_id,
-            subscriptions,
-            nodes,
-            by_client: true,
-        });
+            data: shown(&event.data),
+            data_bytes: event.data.len(),
+            tags: event.tags.as_ref().map(|tags| tags.pairs.clone()),
+            message_id: message_id.to_string(),
+            subscriptions: 0,
+            nodes: 0,
+            by_client: event.data_form() != DataForm::Unspecified,
+        })
+    }
+
+    /// It has been dispatched: to so many subscriptions and nodes.
+    pub fn show(&self, app: &AppId, seen: Option<Seen>, (subscriptions, nodes): (u32, u32)) {
+        let Some(seen) = seen else {
+            return;
+        };
+        let seen = Seen { subscriptions, nodes, ..seen };
+        for tap in self.taps().iter().filter(|tap| tap.wanted.has(app, &seen.channel)) {
+            if tap.sender.try_send(seen.clone()).is_err() {
+                tap.missed.fetch_add(1, Ordering::Relaxed);
+                self.0.missed.inc();
+            }
+        }
     }
 
     /// Names what is measured.
@@ -155,18 +158,6 @@ impl Taps {
         registry.register("tap_events_missed", help, self.0.missed.clone());
         let (taps, name) = (self.clone(), Name::new("taps", "Consoles that follow events"));
         reading::gauge(registry, name, move || Some(taps.0.open.load(Ordering::Relaxed) as f64));
-    }
-
-    fn show(&self, app: &AppId, channel: &ChannelName, see: impl Fn() -> Seen) {
-        if self.0.open.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        for tap in self.taps().iter().filter(|tap| tap.wanted.has(app, channel)) {
-            if tap.sender.try_send(see()).is_err() {
-                tap.missed.fetch_add(1, Ordering::Relaxed);
-                self.0.missed.inc();
-            }
-        }
     }
 
     fn taps(&self) -> MutexGuard<'_, Vec<Arc<Tap>>> {
@@ -190,6 +181,15 @@ impl Drop for Following {
     }
 }
 
+/// A message id as it stands in logs.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// The beginning of some data, without half a character at its end.
 fn shown(data: &Bytes) -> Bytes {
     let mut end = data.len().min(DATA_BYTES_MAX);
@@ -201,8 +201,6 @@ fn shown(data: &Bytes) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use model::{Event, EventName};
-
     use super::*;
 
     fn app(id: &str) -> AppId {
@@ -210,17 +208,11 @@ mod tests {
     }
 
     fn publish(taps: &Taps, app_id: &str, channel: &str) {
+        let (app, channel) = (app(app_id), ChannelName::trusted(channel));
         let data = Bytes::from_static(b"1");
-        let event = Event { name: EventName("e".into()), data, tags: None, delta: None };
-        let publish = Publish {
-            event,
-            channels: vec![ChannelName::trusted(channel)],
-            excluded: None,
-            info: None,
-            message_id: MessageId(1),
-            traceparent: String::new(),
-        };
-        taps.published(&app(app_id), (&publish, 0), (2, 1));
+        let event = DispatchedEvent { name: "e".into(), data, ..DispatchedEvent::default() };
+        let seen = taps.look((&app, &channel), &event);
+        taps.show(&app, seen, (2, 1));
     }
 
     fn wanted(channel: &str) -> Wanted {

@@ -22,6 +22,7 @@ use proto::{
         ListAppsRequest, RetireAppSecretRequest, RotateAppSecretRequest, UpdateAppRequest,
         WatchAppsRequest, app_service_client::AppServiceClient, watch_apps_response::Change,
     },
+    replicas::{Caller, Replicas, Seeds},
     watch::{AppsReceiver, Watcher},
 };
 use tokio::{net::TcpListener, time::timeout};
@@ -451,9 +452,10 @@ async fn planes_follow_every_change() {
     let settings = settings(folder.path()).await;
     let address = serve(&settings).await;
     let mut client = client(&address, "hush").await;
+    let caller = Caller { node_id: String::new(), boot_id: vec![1; 16].into() };
     let watcher = Watcher {
         name: "test".into(),
-        links: vec![proto::link::remote(&address).unwrap()],
+        replicas: Replicas::start(Seeds::at([&address]).unwrap(), caller),
         last_known_good: None,
         age: proto::plane::metrics::Age::default(),
     };

@@ -150,17 +150,17 @@ pub(super) async fn users(
     respond(users())
 }
 
-#[allow(clippy::unused_async, reason = "handlers are async")]
 pub(super) async fn terminate(
     State(console): State<Console>,
     Path(app): Path<String>,
     body: Bytes,
 ) -> Response {
-    let terminate = || {
+    let terminate = async {
         let User { user_id } = read(&body)?;
-        console.publisher.terminate(&*console.publisher.app(&app)?, &user_id).map(|_| ())
+        let app = console.publisher.app(&app)?;
+        console.publisher.terminate(&app, &user_id).await.map(|_| ())
     };
-    respond(terminate())
+    respond(terminate.await)
 }
 
 pub(super) async fn publish(
@@ -192,7 +192,7 @@ async fn write(console: &Console, app: &App, written: Written) -> Result<Publish
         "" => console.publisher.publish(app, draft, message_id).await?,
         user => console.publisher.send_to_user(app, user, draft, message_id).await?,
     };
-    let answer = pending.delivered().await;
+    let answer = pending.delivered().await?;
     let count = |info: v1::ChannelInfo| (info.channel, info.subscription_count.unwrap_or(0));
     let subscriptions = answer.channels.into_iter().map(count).collect();
     Ok(Published { message_id: message_id.to_string(), subscriptions })

@@ -3,12 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
+use model::{AppId, NodeId, Reason, Rejection, ShardId};
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{Console, answer::respond};
 use crate::{
+    node::Node,
     nodes::Nodes,
+    ownership::Standing,
+    replicas::Replicas,
     settings::{Settings, WatcherLook},
     shards::Shards,
 };
@@ -19,6 +23,7 @@ pub struct Cluster {
     settings: Settings,
     shards: Arc<Shards>,
     nodes: Arc<Nodes>,
+    replicas: Arc<Replicas>,
     started: Instant,
 }
 
@@ -44,12 +49,23 @@ pub struct ControlPlaneView {
     pub name: String,
     /// One life of it, in hexadecimal.
     pub owner: String,
-    /// It is the one that is asked.
-    pub this: bool,
+    /// Its internal listener.
+    pub address: String,
+    /// It answers.
+    pub reachable: bool,
+    /// Shards are given to it.
+    pub eligible: bool,
     /// Shards that it dispatches.
     pub shards: usize,
     /// The highest epoch of these.
     pub epoch_max: u64,
+    /// What only the one that is asked knows of itself; absent for the others.
+    pub own: Option<OwnView>,
+}
+
+/// What a control plane knows of itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct OwnView {
     /// Channels with interest.
     pub channels: usize,
     /// Since its start.
@@ -99,8 +115,20 @@ pub struct ConnectionsView {
 impl Cluster {
     /// Of these.
     #[must_use]
-    pub fn new(settings: Settings, shards: Arc<Shards>, nodes: Arc<Nodes>) -> Self {
-        Self { settings, shards, nodes, started: Instant::now() }
+    pub fn new(
+        settings: Settings,
+        (shards, nodes, replicas): (Arc<Shards>, Arc<Nodes>, Arc<Replicas>),
+    ) -> Self {
+        Self { settings, shards, nodes, replicas, started: Instant::now() }
+    }
+
+    /// Refuses where another control plane dispatches a channel: its events are seen there alone.
+    pub(super) fn dispatches(&self, app: &AppId, channel: &str) -> Result<(), Rejection> {
+        if channel.ends_with('*') || self.replicas.forwarder(ShardId::of(app, channel)).is_none() {
+            return Ok(());
+        }
+        let message = "another control plane dispatches this channel: follow it in the console of that one";
+        Err(Rejection::field(Reason::Conflict, "channel", message))
     }
 
     /// As it is.
@@ -110,23 +138,45 @@ impl Cluster {
         let nodes = self.nodes(&connections);
         ClusterView {
             version: env!("CARGO_PKG_VERSION"),
-            control_planes: vec![self.this()],
+            control_planes: self.control_planes(),
             nodes,
             watchers: self.settings.watchers(),
             connections,
         }
     }
 
-    fn this(&self) -> ControlPlaneView {
-        let apps = self.settings.apps();
-        let apps = apps.borrow();
+    fn control_planes(&self) -> Vec<ControlPlaneView> {
         let (shards, epoch_max) = self.shards.epochs();
-        ControlPlaneView {
-            name: "this".to_owned(),
-            owner: format!("{:016x}", self.nodes.owner.0),
-            this: true,
+        let me = self.replicas.myself();
+        let own = ControlPlaneView {
+            name: me.name,
+            owner: format!("{:016x}", me.owner),
+            address: me.address,
+            reachable: true,
+            eligible: me.eligible,
             shards,
             epoch_max,
+            own: Some(self.own()),
+        };
+        let peer = |(address, standing): (String, Standing)| ControlPlaneView {
+            name: standing.name.to_string(),
+            owner: format!("{:016x}", standing.owner.0),
+            address,
+            reachable: standing.reachable,
+            eligible: standing.eligible,
+            shards: standing.held.iter().filter(|epoch| **epoch > 0).count(),
+            epoch_max: standing.held.iter().copied().max().unwrap_or(0),
+            own: None,
+        };
+        let mut peers: Vec<_> = self.replicas.standings().into_iter().map(peer).collect();
+        peers.sort_by(|a, b| a.name.cmp(&b.name));
+        std::iter::once(own).chain(peers).collect()
+    }
+
+    fn own(&self) -> OwnView {
+        let apps = self.settings.apps();
+        let apps = apps.borrow();
+        OwnView {
             channels: self.shards.channels(),
             uptime_seconds: self.started.elapsed().as_secs(),
             config_age_seconds: self.settings.current_age().as_ref().map(Duration::as_secs_f64),
@@ -137,7 +187,7 @@ impl Cluster {
 
     fn nodes(&self, connections: &[ConnectionsView]) -> Vec<NodeView> {
         let now = Instant::now().into_std();
-        let view = |node: Arc<crate::node::Node>| {
+        let view = |node: Arc<Node>| {
             let (queue_events, queue_bytes) = node.depth();
             let own = connections.iter().filter(|count| *count.node == *node.id.0);
             NodeView {
@@ -158,7 +208,7 @@ impl Cluster {
     }
 
     fn connections(&self) -> Vec<ConnectionsView> {
-        let view = |(app, node, connections): (model::AppId, model::NodeId, u32)| ConnectionsView {
+        let view = |(app, node, connections): (AppId, NodeId, u32)| ConnectionsView {
             app_id: app.to_string(),
             node: node.to_string(),
             connections,

@@ -31,7 +31,7 @@ struct Shown<'a> {
     data: &'a str,
     data_bytes: usize,
     tags: &'a Option<model::Tags>,
-    message_id: String,
+    message_id: &'a str,
     subscriptions: u32,
     nodes: u32,
     by_client: bool,
@@ -49,6 +49,9 @@ pub(super) async fn follow(
         Ok(app) => app,
         Err(rejection) => return refused(&rejection),
     };
+    if let Err(rejection) = console.cluster.dispatches(&app.id, &channel) {
+        return refused(&rejection);
+    }
     let Some(following) = console.taps.follow(Wanted { app: app.id.clone(), channel }) else {
         let message = "as many consoles follow events as may at once";
         return refused(&Rejection::new(Reason::RateLimited, message));
@@ -74,7 +77,7 @@ fn event(seen: &Seen, missed: u64) -> sse::Event {
         data: std::str::from_utf8(&seen.data).unwrap_or_default(),
         data_bytes: seen.data_bytes,
         tags: &seen.tags,
-        message_id: seen.message_id.to_string(),
+        message_id: &seen.message_id,
         subscriptions: seen.subscriptions,
         nodes: seen.nodes,
         by_client: seen.by_client,

@@ -13,6 +13,7 @@ use proto::{
 };
 
 use super::Dispatcher;
+use crate::publisher::traced;
 
 impl Dispatcher {
     pub(super) async fn publish_one(
@@ -23,9 +24,17 @@ impl Dispatcher {
         let message_id = convert::message_id(&request.message_id)?;
         let mut span = Span::child("control plane publish", &request.traceparent);
         span.set("carillon.message_id", || message_id.to_string());
-        let mut draft = request.event.map(Draft::from).unwrap_or_default();
-        draft.traceparent = span.traceparent();
-        let answer = self.publisher.publish(&app, draft, message_id).await?.delivered().await;
+        let (event, traceparent) = (request.event.unwrap_or_default(), span.traceparent());
+        let answer = match request.forwarded {
+            false => {
+                let traced = (message_id, &*traceparent);
+                self.publisher.publish_at_home(&app, event, traced).await?
+            }
+            true => {
+                let draft = Draft { traceparent, ..Draft::from(event) };
+                self.publisher.publish(&app, draft, message_id).await?.delivered().await?
+            }
+        };
         Ok(PublishResponse { channels: answer.channels, rate_limit: answer.rate_limit })
     }
 
@@ -37,12 +46,17 @@ impl Dispatcher {
         let message_id = convert::message_id(&request.message_id)?;
         let mut span = Span::child("control plane publish", &request.traceparent);
         span.set("carillon.message_id", || message_id.to_string());
-        let traceparent = span.traceparent();
-        let draft = |event| Draft { traceparent: traceparent.clone(), ..Draft::from(event) };
-        let drafts = request.events.into_iter().map(draft).collect();
-        let key = &request.idempotency_key;
-        let pending = self.publisher.publish_batch(&app, drafts, key, message_id).await?;
-        Ok(PublishBatchResponse { answer: Some(pending.delivered().await) })
+        let (events, traceparent) = (request.events, span.traceparent());
+        let key = (&*request.idempotency_key, &*traceparent);
+        let answer = match request.forwarded {
+            false => self.publisher.publish_batch_at_home(&app, events, key, message_id).await?,
+            true => {
+                let drafts = traced(events, key.1);
+                let pending = self.publisher.publish_batch(&app, drafts, key.0, message_id).await?;
+                pending.delivered().await?
+            }
+        };
+        Ok(PublishBatchResponse { answer: Some(answer) })
     }
 
     pub(super) fn list(
@@ -69,13 +83,13 @@ impl Dispatcher {
         Ok(ListChannelUsersResponse { answer: Some(self.reads.list_users(&app, &call)?) })
     }
 
-    pub(super) fn terminate(
+    pub(super) async fn terminate(
         &self,
         request: TerminateUserConnectionsRequest,
     ) -> Result<TerminateUserConnectionsResponse, Rejection> {
         let call = request.call.unwrap_or_default();
         let app = self.publisher.app(&call.app_id)?;
-        let answer = self.publisher.terminate(&app, &call.user_id)?;
+        let answer = self.publisher.terminate(&app, &call.user_id).await?;
         Ok(TerminateUserConnectionsResponse { answer: Some(answer) })
     }
 }

@@ -21,6 +21,7 @@ impl Fixture {
             message_id: convert::id_bytes(5 << 64),
             idempotency_key: key.into(),
             traceparent: String::new(),
+            forwarded: false,
         };
         let answer = said(self.internal.clone().publish_batch(request).await)?;
         Ok(answer.answer.unwrap())

@@ -48,13 +48,14 @@ function tables({ version, control_planes, nodes, watchers, connections }) {
     table(`Control planes (version ${version})`, [
       ["Name", (plane) => plane.name],
       ["Life", (plane) => h("code", {}, plane.owner)],
-      ["Up", (plane) => duration(plane.uptime_seconds), "number"],
+      ["State", standing],
       ["Shards", (plane) => count(plane.shards), "number"],
       ["Epoch", (plane) => count(plane.epoch_max), "number"],
-      ["Channels", (plane) => count(plane.channels), "number"],
-      ["Apps", (plane) => count(plane.apps), "number"],
-      ["Config revision", (plane) => count(plane.config_revision), "number"],
-      ["Config age", (plane) => age(plane.config_age_seconds), "number"],
+      ["Up", own((view) => duration(view.uptime_seconds)), "number"],
+      ["Channels", own((view) => count(view.channels)), "number"],
+      ["Apps", own((view) => count(view.apps)), "number"],
+      ["Config revision", own((view) => count(view.config_revision)), "number"],
+      ["Config age", own((view) => age(view.config_age_seconds)), "number"],
     ], control_planes, "None"),
     table("Nodes", [
       ["Name", (node) => node.name],
@@ -74,6 +75,14 @@ function tables({ version, control_planes, nodes, watchers, connections }) {
       ["Revision told", (watcher) => count(watcher.revision), "number"],
     ], watchers, "None over the network: in one process all planes share the settings."),
   ];
+}
+
+/** What only the control plane that was asked knows of itself. */
+const own = (show) => (plane) => (plane.own ? show(plane.own) : h("span", { class: "hint" }, "ask it"));
+
+function standing({ reachable, eligible }) {
+  if (!reachable) return h("span", { class: "bad" }, "silent");
+  return eligible ? h("span", { class: "good" }, "serving") : h("span", { class: "warn" }, "takes no shards");
 }
 
 function state(node) {
