@@ -13,6 +13,7 @@ use proto::{
         dispatch_service_server::DispatchServiceServer, peer_service_server::PeerServiceServer,
     },
     plane::{operations::Operations, reflection},
+    replicas::Seeds,
     v1::event_service_server::EventServiceServer,
 };
 use tokio_util::sync::CancellationToken;
@@ -55,7 +56,7 @@ pub struct Cluster {
     /// How others reach its internal listener.
     pub address: String,
     /// The others' internal listeners.
-    pub peers: Vec<String>,
+    pub peers: Seeds,
 }
 
 /// A control plane at work; cheap to clone.

@@ -5,10 +5,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use proto::plane::{
-    operations::Operations,
-    serve::{Listener, ListenerMetrics},
-    tls::Tls,
+use proto::{
+    plane::{
+        operations::Operations,
+        serve::{Listener, ListenerMetrics},
+        tls::Tls,
+    },
+    replicas::Seeds,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -90,7 +93,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let cluster = Cluster {
         name: config.name,
         address: config.advertise.unwrap_or_else(|| format!("http://{internal_address}")),
-        peers: config.peer,
+        peers: Seeds::at(&config.peer)?,
     };
     let control_plane = ControlPlane::start(&config.options, cluster, settings, &operations);
     info!(%address, %internal_address, %operations_address, "control plane listens");

@@ -17,12 +17,12 @@ use control_plane::settings::{
 use model::Apps;
 use prost_types::FieldMask;
 use proto::{
+    replicas::{Caller, Replicas, Seeds},
     v1::{
         App, AppLimits, AppWebhook, CreateAppRequest, DeleteAppRequest, GetAppRequest,
         ListAppsRequest, RetireAppSecretRequest, RotateAppSecretRequest, UpdateAppRequest,
         WatchAppsRequest, app_service_client::AppServiceClient, watch_apps_response::Change,
     },
-    replicas::{Caller, Replicas, Seeds},
     watch::{AppsReceiver, Watcher},
 };
 use tokio::{net::TcpListener, time::timeout};

@@ -51,6 +51,20 @@ pub struct NodeMetrics {
     pub addresses_refused: Counter,
     /// Windows given up because there were too many addresses.
     pub addresses_evicted: Counter,
+    /// Events that came again.
+    pub duplicates: Counter,
+    /// Message ids forgotten because there were too many.
+    pub ids_evicted: Counter,
+    /// Events that one control plane has not yet seen through, for others to take over.
+    pub unstable_events: Gauge,
+    /// Their bytes.
+    pub unstable_bytes: Gauge,
+    /// Those given up because they were too large.
+    pub unstable_dropped: Counter,
+    /// Claims of shards answered.
+    pub claims: Counter,
+    /// Control planes with a stream.
+    pub attached: Gauge,
     /// Attachments that ended.
     pub detached: Counter,
     /// Channels with interest.
@@ -74,7 +88,7 @@ pub struct NodeMetrics {
     /// Bytes by which these were shorter than the event as it is.
     delta_saved: Counter,
     closes: Family<CloseLabel, Counter>,
-    of_apps: AppCounters,
+    of_apps: Option<AppCounters>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -100,10 +114,9 @@ impl Savings {
     }
 }
 
-impl NodeMetrics {
-    /// Nothing counted yet; `apps_max` apps are counted on their own.
-    #[must_use]
-    pub fn new(apps: AppsReceiver, apps_max: usize) -> Self {
+impl Default for NodeMetrics {
+    /// No app is counted on its own.
+    fn default() -> Self {
         Self {
             sockets: Gauge::default(),
             opened: Counter::default(),
@@ -118,6 +131,13 @@ impl NodeMetrics {
             client_events: Counter::default(),
             addresses_refused: Counter::default(),
             addresses_evicted: Counter::default(),
+            duplicates: Counter::default(),
+            ids_evicted: Counter::default(),
+            unstable_events: Gauge::default(),
+            unstable_bytes: Gauge::default(),
+            unstable_dropped: Counter::default(),
+            claims: Counter::default(),
+            attached: Gauge::default(),
             detached: Counter::default(),
             channels: Gauge::default(),
             subscriptions: Gauge::default(),
@@ -130,8 +150,16 @@ impl NodeMetrics {
             deltas: Counter::default(),
             delta_saved: Counter::default(),
             closes: Family::default(),
-            of_apps: AppCounters::new(apps, apps_max, &OF_APPS),
+            of_apps: None,
         }
+    }
+}
+
+impl NodeMetrics {
+    /// Nothing counted yet; `apps_max` apps are counted on their own.
+    #[must_use]
+    pub fn new(apps: AppsReceiver, apps_max: usize) -> Self {
+        Self { of_apps: Some(AppCounters::new(apps, apps_max, &OF_APPS)), ..Self::default() }
     }
 
     /// A socket is closed by us.
@@ -145,7 +173,9 @@ impl NodeMetrics {
             return;
         }
         self.deliveries.inc_by(deliveries.into());
-        self.of_apps.add(app, 0, deliveries.into());
+        if let Some(of_apps) = &self.of_apps {
+            of_apps.add(app, 0, deliveries.into());
+        }
         if savings.deltas > 0 {
             self.deltas.inc_by(savings.deltas);
             self.delta_saved.inc_by(savings.bytes);
@@ -174,15 +204,22 @@ pub fn register(node: &Arc<Node>, registry: &mut Registry) {
     registry.register_with_unit("outbox", help, Unit::Bytes, bytes);
     let help = "Sockets that take no more for now";
     registry.register("sockets_blocked", help, metrics.sockets_blocked.clone());
+    registry.register("control_planes", "Control planes with a stream", metrics.attached.clone());
+    let help = "Events kept for a takeover";
+    registry.register("unstable_events", help, metrics.unstable_events.clone());
+    let (help, bytes) = ("Bytes of those", metrics.unstable_bytes.clone());
+    registry.register_with_unit("unstable", help, Unit::Bytes, bytes);
     register_queues(node, registry);
-    metrics.of_apps.register(registry);
-    let held = Arc::downgrade(node);
-    let name = Name::new("app_sockets", "Open WebSockets of an app");
-    metrics.of_apps.watch(name, move |tell| {
-        if let Some(node) = held.upgrade() {
-            node.interest().for_each_app(|app, connections| tell(app, connections.into()));
-        }
-    });
+    if let Some(of_apps) = &metrics.of_apps {
+        of_apps.register(registry);
+        let held = Arc::downgrade(node);
+        let name = Name::new("app_sockets", "Open WebSockets of an app");
+        of_apps.watch(name, move |tell| {
+            if let Some(node) = held.upgrade() {
+                node.interest().for_each_app(|app, connections| tell(app, connections.into()));
+            }
+        });
+    }
 }
 
 fn register_counters(metrics: &NodeMetrics, registry: &mut Registry) {
@@ -204,6 +241,11 @@ fn register_counters(metrics: &NodeMetrics, registry: &mut Registry) {
     let evicted = &metrics.addresses_evicted;
     counter("address_limit_evicted", "Windows given up, too many addresses", evicted);
     counter("detachments", "Streams to control planes that ended", &metrics.detached);
+    counter("duplicates", "Events that came again and were dropped", &metrics.duplicates);
+    counter("message_ids_evicted", "Ids forgotten, too many", &metrics.ids_evicted);
+    let dropped = &metrics.unstable_dropped;
+    counter("unstable_dropped", "Events not kept for a takeover, too large", dropped);
+    counter("claims", "Claims of shards answered", &metrics.claims);
     let help = "Filters evaluated: one for all subscribers of a thread who have the same";
     counter("filter_evaluations", help, &metrics.filters_tried);
     let help = "Deliveries that filters made unnecessary";

@@ -24,10 +24,14 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
-use self::{beats::Beats, directory::Directory, seeds::Before};
+use self::{beats::Beats, directory::Directory};
 use crate::{internal::HeartbeatResponse, link::Link};
 
-pub use self::{beats::LOST_AFTER, directory::REPLICAS_MAX, seeds::Seeds};
+pub use self::{
+    beats::{LOST_AFTER, SILENT_AFTER},
+    directory::REPLICAS_MAX,
+    seeds::{Before, Seeds},
+};
 
 /// How often names are looked up again.
 const LOOK_UP: Duration = Duration::from_secs(5);

@@ -55,7 +55,6 @@ impl Dispatcher {
                 info!(node = %from.node.id, "node shuts down; who leaves it is kept for a while");
                 from.node.drain();
             }
-            Up::Claimed(_) => {}
             Up::Delivered(delivered) => {
                 from.node.delivered(&delivered, now);
                 if !delivered.stale.is_empty() {

@@ -3,15 +3,12 @@
 //! Addresses come from the command line (a host name stands for all its addresses, and is asked again
 //! every few seconds), from the store's register, and from peers that call.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use proto::{
     internal::{FollowRequest, peer_service_client::PeerServiceClient},
-    link::{self, Link},
+    link::Link,
+    replicas::{Before, Seeds},
 };
 use tokio::{
     sync::mpsc,
@@ -39,7 +36,7 @@ const MESSAGE_BYTES_MAX: usize = 1 << 20;
 pub struct Discovery {
     replicas: Arc<Replicas>,
     metrics: DispatchMetrics,
-    seeds: Vec<String>,
+    seeds: Seeds,
     /// Addresses that others have told of.
     told: mpsc::Receiver<String>,
     following: HashMap<String, AbortOnDropHandle<()>>,
@@ -49,25 +46,22 @@ pub struct Discovery {
 pub type Told = mpsc::Sender<String>;
 
 impl Discovery {
-    /// Will look for the peers at these addresses (`http://host:port`), and for those it is told of.
+    /// Will look for the peers at these addresses, and for those it is told of.
     #[must_use]
-    pub fn new(
-        replicas: Arc<Replicas>,
-        metrics: DispatchMetrics,
-        seeds: Vec<String>,
-    ) -> (Self, Told) {
+    pub fn new(replicas: Arc<Replicas>, metrics: DispatchMetrics, seeds: Seeds) -> (Self, Told) {
         let (sender, told) = mpsc::channel(64);
         (Self { replicas, metrics, seeds, told, following: HashMap::new() }, sender)
     }
 
     /// Looks until it is dropped.
     pub async fn run(mut self) {
+        let mut before = Before::default();
         let mut lookups = tokio::time::interval(LOOKUP);
         lookups.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = lookups.tick() => {
-                    for address in resolve_all(&self.seeds).await {
+                    for address in self.seeds.resolve(&mut before).await {
                         self.follow(address);
                     }
                 }
@@ -92,25 +86,6 @@ impl Discovery {
     }
 }
 
-/// The addresses that these stand for.
-async fn resolve_all(seeds: &[String]) -> HashSet<String> {
-    let mut addresses = HashSet::new();
-    for seed in seeds {
-        addresses.extend(resolve(seed).await);
-    }
-    addresses
-}
-
-/// A host name stands for all its addresses; where it cannot be looked up it stands for itself.
-async fn resolve(seed: &str) -> Vec<String> {
-    let Some((scheme, rest)) = seed.split_once("://") else { return vec![seed.to_owned()] };
-    let authority = rest.trim_end_matches('/');
-    match tokio::net::lookup_host(authority).await {
-        Ok(found) => found.map(|address| format!("{scheme}://{address}")).collect(),
-        Err(_) => vec![seed.to_owned()],
-    }
-}
-
 /// The way to one address.
 struct Contact {
     replicas: Arc<Replicas>,
@@ -124,7 +99,7 @@ impl Contact {
         let mut backoff = BACKOFF_MIN;
         loop {
             let began = Instant::now();
-            let ended = match link::remote(&self.address) {
+            let ended = match Seeds::connect(&self.address) {
                 Ok(link) => self.follow(link).await,
                 Err(error) => Err(Status::invalid_argument(error.to_string())),
             };

@@ -21,7 +21,7 @@ use crate::{
 /// Time between heartbeats.
 const HEARTBEAT: Duration = Duration::from_millis(250);
 /// A control plane that answers none for this long is silent: nobody waits for it.
-const SILENT_AFTER: Duration = Duration::from_millis(750);
+pub const SILENT_AFTER: Duration = Duration::from_millis(750);
 /// The connection of one that is silent for this long is given up.
 pub const LOST_AFTER: Duration = Duration::from_secs(2);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);

@@ -40,7 +40,7 @@ impl Seeds {
     }
 
     /// A link to one of them, or to one that another has named: the one place that makes any.
-    pub(super) fn connect(address: &str) -> anyhow::Result<Link> {
+    pub fn connect(address: &str) -> anyhow::Result<Link> {
         Ok(link::remote(address)?)
     }
 
@@ -51,7 +51,7 @@ impl Seeds {
 
     /// All addresses at present: those of a name that cannot be looked up now are those of `before`,
     /// or the name itself.
-    pub(super) async fn resolve(&self, before: &mut Before) -> BTreeSet<String> {
+    pub async fn resolve(&self, before: &mut Before) -> BTreeSet<String> {
         let mut all = BTreeSet::new();
         before.resize(self.addresses.len(), BTreeSet::new());
         for (uri, before) in self.addresses.iter().zip(before) {
@@ -71,7 +71,7 @@ impl Seeds {
 }
 
 /// What each name meant when it was looked up last.
-pub(super) type Before = Vec<BTreeSet<String>>;
+pub type Before = Vec<BTreeSet<String>>;
 
 /// Scheme, host and port, as others name it.
 fn plain(uri: &Uri) -> String {
