@@ -108,7 +108,7 @@ async function changeSettings() {
   const others = JSON.parse(await rest.inputValue());
   await rest.fill(JSON.stringify({ ...others, allowed_origins: ["*.shop.example"] }));
   await page.getByRole("button", { name: "Save" }).click();
-  await status("Saved: features.client_events, limits.event_name_chars_max, allowed_origins.").catch(() => status(/^Saved: .*allowed_origins/));
+  await status("Saved: limits.event_name_chars_max, features.client_events, allowed_origins.");
   check(await page.getByLabel("Event name, characters").inputValue() === "150", "what was saved is shown");
   await page.getByLabel("Event name, characters").fill("");
   await page.getByRole("button", { name: "Save" }).click();

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use data_plane_core::SocketKey;
+use data_plane_core::{SocketKey, Tally};
 
 use super::{Shard, clock};
 use crate::{node::Node, socket::Socket};
@@ -13,7 +13,7 @@ impl Shard {
     pub(super) fn measure(&mut self, oldest: Option<Instant>) {
         let metrics = &self.node.metrics;
         let tally = self.hub.take_tally();
-        if tally.filters_tried > 0 {
+        if tally != Tally::default() {
             metrics.filters_tried.inc_by(tally.filters_tried);
             metrics.filtered_out.inc_by(tally.filtered_out);
         }

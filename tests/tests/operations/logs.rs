@@ -94,7 +94,7 @@ async fn a_busy_run_logs_no_secret() {
 async fn one_id_leads_from_the_request_to_the_node() {
     let (fleet, _) = busy().await;
     let event = json!({ "name": "e", "channel": "private-room", "data": "x" });
-    let call = fleet.backend(0).post("/events", event.to_string());
+    let call = fleet.backend(0).post("events", event.to_string());
     let answer = call.header("x-request-id", "order-4711").send().await;
     // The secret has been rotated, and the first one is valid still.
     assert_eq!((answer.status, answer.header("x-request-id")), (200, "order-4711"));

@@ -91,7 +91,7 @@ async fn a_publish_is_one_trace_from_the_gateway_to_the_node() {
     client.subscribe("room").await;
     let event = json!({ "name": "e", "channel": "room", "data": "x" });
     let parent = "00f067aa0ba902b7";
-    let call = fleet.backend(0).post("/events", event.to_string());
+    let call = fleet.backend(0).post("events", event.to_string());
     let call = call.header("traceparent", &format!("00-{TRACE}-{parent}-01"));
     assert_eq!(call.send().await.status, 200);
     client.expect_event("room", "e", "x").await;

@@ -69,7 +69,7 @@ function createForm() {
     });
   };
   return h("form", { class: "panel", onsubmit: submit }, h("section", {}, h("h3", {}, "New app"),
-    h("div", { class: "fields" }, Object.values(fields).map(({ label }) => label)),
+    h("div", { class: "fields" }, Object.values(fields).map(({ element }) => element)),
     h("div", { class: "row" }, h("button", { class: "main" }, "Make app")), result));
 }
 
@@ -92,7 +92,7 @@ function showApp(show, shown) {
 
 function settingsForm(show, { app, revision }) {
   const fields = {};
-  const add = (path, label, input, options) => (fields[path] = field(label, input, options)).label;
+  const add = (path, label, input, options) => (fields[path] = field(label, input, options)).element;
   const limits = LIMITS.map(([name, label, unset]) => add(`limits.${name}`, label,
     h("input", { inputmode: "numeric", autocomplete: "off", placeholder: unset, value: app.limits?.[name] ?? undefined })));
   const switches = SWITCHES.map(([path, label, unset]) => add(path, label, choice(at(app, path), unset)));
@@ -116,7 +116,7 @@ function settingsForm(show, { app, revision }) {
   return h("form", { class: "panel", onsubmit: save, novalidate: true }, h("section", {},
     h("h3", {}, "Settings"), h("div", { class: "fields" }, switches),
     h("h3", {}, "Limits"), h("p", { class: "hint" }, "An empty field means the default, which it shows."), h("div", { class: "fields" }, limits),
-    rest.label, h("div", { class: "row" }, h("button", { class: "main" }, "Save"))));
+    rest.element, h("div", { class: "row" }, h("button", { class: "main" }, "Save"))));
 }
 
 function choice(value, unset) {

@@ -29,7 +29,7 @@ export async function showChannels({ show, signal, rest: [wanted] }) {
   const tell = (work) => (event) => work(event).catch((error) => signal.aborted || announce(error.message, true));
   app.input.addEventListener("change", tell(reload));
   show("Channels",
-    h("form", { class: "row", onsubmit: tell(reload) }, app.label, prefix.label, h("button", { class: "main" }, "Show")),
+    h("form", { class: "row", onsubmit: tell(reload) }, app.element, prefix.element, h("button", { class: "main" }, "Show")),
     h("div", { class: "columns two" }, h("section", {}, list.element, summary), h("div", { class: "columns" }, detail, terminate(app.input))));
   await reload();
 }
@@ -87,5 +87,5 @@ function terminate(app) {
     }
   };
   return h("form", { class: "panel row", onsubmit: submit, "aria-label": "Close a user's connections" },
-    user.label, h("button", { class: "danger" }, "Close connections"));
+    user.element, h("button", { class: "danger" }, "Close connections"));
 }

@@ -14,15 +14,15 @@ export function h(tag, properties = {}, ...children) {
 
 let labels = 0;
 
-/** A field with its label, a hint and a place for what is wrong with it. */
-export function field(text, input, { hint, name, grow } = {}) {
+/** A field with its label, a hint and a place for what is wrong with it; neither is part of its name. */
+export function field(text, input, { hint, grow } = {}) {
   const id = `field-${++labels}`;
   input.id = id;
   const mistake = h("p", { class: "mistake", id: `${id}-mistake`, hidden: true });
-  const parts = [h("span", {}, text), input, hint && h("span", { class: "hint", id: `${id}-hint` }, hint)];
+  const parts = [h("label", { for: id }, text), input, hint && h("p", { class: "hint", id: `${id}-hint` }, hint), mistake];
   input.setAttribute("aria-describedby", `${hint ? `${id}-hint ` : ""}${id}-mistake`);
-  const label = h("label", { for: id, class: grow ? "grow" : undefined }, parts.filter(Boolean), mistake);
-  return { label, input, name, say: (message) => say(input, mistake, message) };
+  const element = h("div", { class: grow ? "field grow" : "field" }, parts.filter(Boolean));
+  return { element, input, say: (message) => say(input, mistake, message) };
 }
 
 function say(input, mistake, message) {

@@ -61,7 +61,7 @@ function inspector(app, wanted, signal, atOnce) {
   if (atOnce) queueMicrotask(start);
   return h("section", { class: "panel", "aria-label": "Inspector" },
     h("h3", {}, "Inspector"),
-    h("form", { class: "row", onsubmit: submit }, app.label, channel.label, toggle),
+    h("form", { class: "row", onsubmit: submit }, app.element, channel.element, toggle),
     h("div", { class: "row" },
       h("label", { class: "check" }, paused, "Pause"),
       h("button", { type: "button", onclick: () => log.replaceChildren() }, "Clear")),
@@ -122,7 +122,7 @@ function creator(app, wanted) {
   };
   return h("section", { class: "panel", "aria-label": "Creator" },
     h("h3", {}, "Publish an event"),
-    h("form", { onsubmit: submit }, h("section", {}, app.label, Object.values(fields).map((one) => one.label),
+    h("form", { onsubmit: submit }, h("section", {}, app.element, Object.values(fields).map((one) => one.element),
       h("div", { class: "row" }, h("button", { class: "main" }, "Publish")), result)));
 }
 

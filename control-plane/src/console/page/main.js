@@ -40,7 +40,7 @@ function showSignIn(message) {
       secret.input.focus();
     }
   };
-  show("Sign in", h("form", { class: "panel row", onsubmit: submit }, secret.label, h("button", { class: "main" }, "Sign in")));
+  show("Sign in", h("form", { class: "panel row", onsubmit: submit }, secret.element, h("button", { class: "main" }, "Sign in")));
   secret.say(message);
   secret.input.focus();
 }
