@@ -234,12 +234,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     };
     let (age, apps) = (watcher.age.clone(), watcher.spawn());
     operations.register("data_plane", |registry| age::register(registry, &age, &apps));
-    let surroundings = Surroundings {
-        apps,
-        replicas,
-        identity,
-        trusted_proxy_hops: config.trusted_proxy_hops,
-    };
+    let surroundings =
+        Surroundings { apps, replicas, identity, trusted_proxy_hops: config.trusted_proxy_hops };
     let data_plane = DataPlane::start(&config.options, surroundings, &operations)?;
     let public = HttpListener { tcp, tls, router: data_plane.router(), connections_max: 10_000 };
     let probes = HttpListener {

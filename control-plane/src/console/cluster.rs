@@ -127,7 +127,8 @@ impl Cluster {
         if channel.ends_with('*') || self.replicas.forwarder(ShardId::of(app, channel)).is_none() {
             return Ok(());
         }
-        let message = "another control plane dispatches this channel: follow it in the console of that one";
+        let message =
+            "another control plane dispatches this channel: follow it in the console of that one";
         Err(Rejection::field(Reason::Conflict, "channel", message))
     }
 

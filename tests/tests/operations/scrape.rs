@@ -41,7 +41,10 @@ impl Scrape {
     /// The sum over all series of a name.
     pub(crate) fn sum(&self, name: &str) -> f64 {
         let named = |series: &str| series.split('{').next() == Some(name);
-        self.series.iter().filter(|(series, _)| named(series)).fold(0.0, |sum, (_, value)| sum + value)
+        self.series
+            .iter()
+            .filter(|(series, _)| named(series))
+            .fold(0.0, |sum, (_, value)| sum + value)
     }
 }
 
