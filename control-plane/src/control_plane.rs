@@ -89,6 +89,7 @@ impl ControlPlane {
         let ttl = Duration::from_secs(options.cache_ttl_seconds);
         let cache = Budget::new(ttl, options.cache_bytes_max, metrics.cache_evictions.clone());
         let (shards, nodes) = (Arc::new(Shards::new(owner, cache)), Arc::new(Nodes::new(owner)));
+        operations.register("dispatch", |registry| shards.register(registry));
         let message_ids = Arc::new(MessageIds::new(random()));
         let warm = operations.condition("nodes");
         let name = cluster.name.unwrap_or_else(|| format!("control-plane-{:08x}", random() as u32));

@@ -17,7 +17,7 @@ use proto::plane::metrics::SECONDS;
 use tokio::time::Instant;
 
 /// The kinds of calls by method; what is not here is `other`, so that nobody can make a kind.
-const CALLS: [(&str, &str); 21] = [
+const CALLS: [(&str, &str); 23] = [
     ("TriggerEvent", "publish"),
     ("Publish", "publish"),
     ("TriggerEventBatch", "batch"),
@@ -28,6 +28,8 @@ const CALLS: [(&str, &str); 21] = [
     ("Heartbeat", "stream"),
     ("Watch", "stream"),
     ("WatchApps", "stream"),
+    ("Follow", "stream"),
+    ("Forward", "stream"),
     ("ListChannels", "read"),
     ("GetChannel", "read"),
     ("ListChannelUsers", "read"),

@@ -22,7 +22,11 @@ use std::{
 };
 
 use model::{App, AppId, Apps, ChannelName, Limits, OwnerId, SHARDS, ShardId, UserId, UserInfo};
-use proto::internal::DispatchedEvent;
+use prometheus_client::registry::Registry;
+use proto::{
+    internal::DispatchedEvent,
+    plane::metrics::reading::{self, Name},
+};
 
 pub use cache::Budget;
 pub use reads::{ChannelNow, Cursor};
@@ -345,6 +349,13 @@ impl Shards {
             shard.owned.then_some(shard.place.epoch)
         });
         owned.fold((0, 0), |(shards, most), epoch| (shards + 1, most.max(epoch)))
+    }
+
+    /// Registers the highest epoch.
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        let name = Name::new("shard_epoch_max", "Highest epoch of the shards dispatched here");
+        let shards = Arc::clone(self);
+        reading::gauge(registry, name, move || Some(shards.epochs().1 as f64));
     }
 
     /// How long the last event of a cache channel is shown.
