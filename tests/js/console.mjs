@@ -129,24 +129,25 @@ async function secretsAndEnd() {
 }
 
 async function channels() {
-  await page.goto(`${options.url}console/#/channels/${options.app}`);
-  await heading("Channels");
   const number = Number(options.channels).toLocaleString("en");
-  // How long no frame was drawn while everything was read and listed.
-  const longest = page.evaluate(() => new Promise((resolve) => {
-    let [last, longest] = [performance.now(), 0];
+  // How long no frame was drawn from the click until everything was read and listed.
+  const looked = page.evaluate((app) => new Promise((resolve) => {
+    let [last, longest, frames] = [performance.now(), 0, 0];
     const look = (now) => {
       longest = Math.max(longest, now - last);
+      frames += 1;
       last = now;
-      if (document.body.textContent.includes("read in")) resolve(longest);
+      if (document.body.textContent.includes("read in")) resolve({ longest, frames });
       else requestAnimationFrame(look);
     };
     requestAnimationFrame(look);
-  }));
+    location.hash = `#/channels/${app}`;
+  }), options.app);
+  await heading("Channels");
   await page.getByText(`${number} occupied channels`).waitFor();
-  const frozen = await longest;
-  say({ type: "step", step: `longest time without a frame: ${Math.round(frozen)} ms` });
-  check(frozen < 500, `the page was not frozen: ${frozen} ms`);
+  const { longest, frames } = await looked;
+  say({ type: "step", step: `longest of ${frames} frames: ${Math.round(longest)} ms` });
+  check(frames > 3 && longest < 500, `the page was not frozen: ${longest} ms, ${frames} frames`);
   const list = page.getByRole("listbox", { name: "Occupied channels" });
   check(await list.getByRole("option").count() < 60, "only what is seen is there");
   await list.focus();

@@ -14,7 +14,8 @@ const WEBHOOK_HEADER: &str = "webhook-header-hush";
 const SECOND_SECRET: &str = "second-secret-hush";
 const USER_DATA: &str = "user-data-hush";
 
-async fn busy() -> (Fleet, Vec<String>) {
+/// A fleet in which much has happened, a client that is still there, and what nobody may log.
+async fn busy() -> (Fleet, Client, Vec<String>) {
     let every = vec!["--log-format=json".to_owned(), "--log-level=debug".to_owned()];
     let app = json!({
         "features": { "client_events": true },
@@ -57,7 +58,7 @@ async fn busy() -> (Fleet, Vec<String>) {
         "forged-hush",
         "auth_signature=",
     ];
-    (fleet, secrets.map(str::to_owned).into())
+    (fleet, client, secrets.map(str::to_owned).into())
 }
 
 fn lines(fleet: &Fleet) -> Vec<(String, Value)> {
@@ -74,7 +75,7 @@ fn lines(fleet: &Fleet) -> Vec<(String, Value)> {
 
 #[tokio::test]
 async fn a_busy_run_logs_no_secret() {
-    let (fleet, secrets) = busy().await;
+    let (fleet, _client, secrets) = busy().await;
     let rotated = || async {
         let logs = fleet.logs();
         logs.iter().any(|(_, text)| text.contains("audit: secret rotated")).then_some(())
@@ -92,7 +93,7 @@ async fn a_busy_run_logs_no_secret() {
 
 #[tokio::test]
 async fn one_id_leads_from_the_request_to_the_node() {
-    let (fleet, _) = busy().await;
+    let (fleet, _client, _) = busy().await;
     let event = json!({ "name": "e", "channel": "private-room", "data": "x" });
     let call = fleet.backend(0).post("events", event.to_string());
     let answer = call.header("x-request-id", "order-4711").send().await;

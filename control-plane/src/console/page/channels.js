@@ -1,7 +1,7 @@
 // Occupied channels of an app, however many; one of them in full; users and their end.
 
 import { allApps, appPath, call } from "./api.js";
-import { announce, confirm, count, field, h } from "./dom.js";
+import { announce, confirm, count, counted, field, h } from "./dom.js";
 import { VirtualList } from "./list.js";
 
 const USERS_MAX = 200;
@@ -24,7 +24,7 @@ export async function showChannels({ show, signal, rest: [wanted] }) {
     const entries = await load(app.input.value, prefix.input.value, signal, (soFar) => (summary.textContent = `${count(soFar)} channels so far…`));
     if (signal.aborted) return;
     list.show(entries);
-    summary.textContent = `${count(entries.length)} occupied channels (channel, subscriptions), read in ${Math.round(performance.now() - began)} ms.`;
+    summary.textContent = `${counted(entries.length, "occupied channel")} (name, subscriptions), read in ${Math.round(performance.now() - began)} ms.`;
   };
   const tell = (work) => (event) => work(event).catch((error) => signal.aborted || announce(error.message, true));
   app.input.addEventListener("change", tell(reload));

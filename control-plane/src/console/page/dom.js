@@ -64,3 +64,6 @@ export function confirm(question, action) {
 }
 
 export const count = (number) => number.toLocaleString("en");
+
+/** "1 event", "2 events". */
+export const counted = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;

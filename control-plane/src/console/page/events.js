@@ -1,7 +1,7 @@
 // Events: the inspector follows a channel, the creator publishes.
 
 import { allApps, appPath, call, follow } from "./api.js";
-import { announce, count, field, h } from "./dom.js";
+import { announce, count, counted, field, h } from "./dom.js";
 
 /** Events that stay on the page. */
 const SHOWN_MAX = 200;
@@ -30,7 +30,7 @@ function inspector(app, wanted, signal, atOnce) {
     following?.abort();
     following = undefined;
     toggle.textContent = "Follow";
-    state.textContent = `Not following. ${count(seen)} events seen.`;
+    state.textContent = `Not following. ${counted(seen, "event")} seen.`;
   };
   const add = (event) => {
     seen += 1;
@@ -38,7 +38,7 @@ function inspector(app, wanted, signal, atOnce) {
     if (paused.checked) return;
     log.prepend(entry(event));
     while (log.children.length > SHOWN_MAX) log.lastChild.remove();
-    state.textContent = `Following. ${count(seen)} events seen${missed ? `, ${count(missed)} missed: they came too fast` : ""}.`;
+    state.textContent = `Following. ${counted(seen, "event")} seen${missed ? `, ${count(missed)} missed: they came too fast` : ""}.`;
   };
   const start = async () => {
     const mine = (following = new AbortController());
@@ -73,8 +73,8 @@ function entry({ channel, name, data, data_bytes, tags, message_id, subscription
   const shownTags = Object.entries(tags ?? {}).map(([key, value]) => `${key}=${value}`).join(" ");
   const facts = [
     new Date().toLocaleTimeString("en-GB"), by_client ? "from a client" : "from a backend",
-    `${count(subscriptions)} subscriptions on ${count(nodes)} nodes`, shownTags && `tags ${shownTags}`, `id ${message_id}`,
-    missed && `${count(missed)} events before this one were missed`,
+    `${counted(subscriptions, "subscription")} on ${counted(nodes, "node")}`, shownTags && `tags ${shownTags}`, `id ${message_id}`,
+    missed && `${counted(missed, "event")} before this one missed`,
   ];
   return h("div", { class: "event" },
     h("p", {}, h("strong", {}, name), h("span", { class: "mono" }, channel)),

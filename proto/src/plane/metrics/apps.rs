@@ -109,6 +109,13 @@ impl Inner {
         }
     }
 
+    /// An app of which only gauges speak has a place too, and from its first scrape on all series.
+    fn place_all(&self) {
+        for Gauge { read, .. } in &*self.gauges.read().expect("no holder panics") {
+            read(&mut |app, _| drop(self.place(app)));
+        }
+    }
+
     fn encode_counters(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let places = self.places.read().expect("no holder panics");
         for (counter, Name { name, help, unit }) in self.counters.iter().enumerate() {
@@ -127,7 +134,6 @@ impl Inner {
         for Gauge { name, read } in &*self.gauges.read().expect("no holder panics") {
             let mut found: HashMap<Box<str>, u64> = HashMap::new();
             read(&mut |app, value| *found.entry(app.into()).or_default() += value);
-            found.keys().for_each(|app| drop(self.place(app)));
             let places = self.places.read().expect("no holder panics");
             let others = found.iter().filter(|(app, _)| !places.contains_key(*app));
             let others = others.map(|(_, value)| value).sum();
@@ -150,6 +156,7 @@ fn row(counters: usize) -> Row {
 impl Collector for AppCounters {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.0.retain();
+        self.0.place_all();
         self.0.encode_counters(&mut encoder)?;
         self.0.encode_gauges(&mut encoder)
     }
