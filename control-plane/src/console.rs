@@ -17,10 +17,14 @@ use axum::{
     Router,
     extract::{Request, State},
     middleware::{self, Next},
-    response::{IntoResponse as _, Response},
+    response::Response,
     routing::{delete, get, post},
 };
-use model::{App, Limits, MessageIds, Rejection};
+use model::{App, Limits, MessageIds, Reason, Rejection};
+use proto::plane::{
+    identity::{Identity, Role},
+    serve::Peer,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 
@@ -85,11 +89,19 @@ impl Console {
     }
 }
 
-/// Nobody comes further without an admin token.
+/// Nobody comes further without an admin token; nor, where the listener is encrypted, without a
+/// certificate of the role admin.
 async fn admit(State(console): State<Console>, request: Request, next: Next) -> Response {
+    let extensions = request.extensions();
+    let encrypted = extensions.get::<Peer>().is_some_and(|peer| peer.encrypted);
+    let role = extensions.get::<Arc<Identity>>().and_then(|who| who.role);
+    if encrypted && role != Some(Role::Admin) {
+        let message = "the console needs a client certificate of the role admin";
+        return refused(&Rejection::new(Reason::Forbidden, message));
+    }
     let metadata = MetadataMap::from_headers(request.headers().clone());
     match authorize(&metadata, &console.tokens) {
-        Ok(()) => next.run(request).await,
-        Err(rejection) => refused(&rejection).into_response(),
+        Ok(_) => next.run(request).await,
+        Err(rejection) => refused(&rejection),
     }
 }

@@ -12,7 +12,11 @@ use proto::{
     internal::{
         dispatch_service_server::DispatchServiceServer, peer_service_server::PeerServiceServer,
     },
-    plane::{operations::Operations, reflection},
+    plane::{
+        authorize::{self, Gate},
+        operations::Operations,
+        reflection,
+    },
     replicas::Seeds,
     v1::event_service_server::EventServiceServer,
 };
@@ -69,6 +73,8 @@ pub struct ControlPlane {
     admin_tokens: AdminTokens,
     rpcs: RpcMetrics,
     history: History,
+    internal_gate: Gate,
+    operations_gate: Gate,
 }
 
 impl ControlPlane {
@@ -134,7 +140,21 @@ impl ControlPlane {
         let (counted, nodes) = (dispatcher.metrics.clone(), Arc::clone(&dispatcher.nodes));
         tokio::spawn(history.clone().record(counted, nodes));
         let admin_tokens = AdminTokens::new(options.admin_token.as_deref());
-        Self { settings, dispatcher, events, peering, admin_tokens, rpcs, history }
+        let internal_gate = Gate::new(authorize::INTERNAL);
+        let operations_gate = Gate::new(authorize::OPERATIONS);
+        operations.register("internal", |registry| internal_gate.register(registry));
+        operations.register("operations", |registry| operations_gate.register(registry));
+        Self {
+            settings,
+            dispatcher,
+            events,
+            peering,
+            admin_tokens,
+            rpcs,
+            history,
+            internal_gate,
+            operations_gate,
+        }
     }
 
     /// What gateways and nodes call, over the network.
@@ -146,7 +166,8 @@ impl ControlPlane {
             .add_service(self.dispatch_service())
             .add_service(self.settings.settings_service())
             .add_service(peers);
-        self.rpcs.measured(routes.routes().prepare().into_axum_router())
+        let router = self.internal_gate.guard(routes.routes().prepare().into_axum_router());
+        self.rpcs.measured(router)
     }
 
     /// What a gateway and a node in the same process call.
@@ -172,8 +193,8 @@ impl ControlPlane {
         let mut routes = Routes::builder();
         routes.add_service(self.settings.app_service(self.admin_tokens.clone()));
         reflection::add(&mut routes, &["carillon.v1.AppService"]);
-        let calls = self.rpcs.measured(routes.routes().prepare().into_axum_router());
-        calls.merge(self.console().router())
+        let calls = self.operations_gate.guard(routes.routes().prepare().into_axum_router());
+        self.rpcs.measured(calls).merge(self.console().router())
     }
 
     fn console(&self) -> Console {

@@ -13,7 +13,7 @@ pub mod service;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -42,6 +42,9 @@ use rounds::{Leavings, Rounds};
 
 /// A peer that says nothing for this long has stopped, whatever TCP says.
 pub const SILENCE_MAX: Duration = Duration::from_millis(750);
+/// Where this process has not looked for this long it was stopped itself, and what it has not heard
+/// meanwhile proves nothing.
+const STALLED: Duration = Duration::from_millis(300);
 /// One that reaches fewer nodes than another for this long is given no shards.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
 
@@ -65,6 +68,8 @@ pub struct Replicas {
     nodes: Arc<Nodes>,
     metrics: DispatchMetrics,
     state: Mutex<State>,
+    /// Addresses of others that have neither answered nor failed yet; one before they are looked up.
+    unasked: AtomicUsize,
     /// There are others: a copy for those who ask often.
     accompanied: AtomicBool,
     /// Counts changes of what this one holds, or of whom it knows.
@@ -84,6 +89,7 @@ struct State {
     behind: Option<Instant>,
     /// Grows whenever shards are taken or given away.
     version: u64,
+    looked: Option<Instant>,
 }
 
 impl Replicas {
@@ -104,10 +110,12 @@ impl Replicas {
             eligible: false,
             behind: None,
             version: 0,
+            looked: None,
         };
         let changes = watch::Sender::new(0);
         let (state, accompanied) = (Mutex::new(state), AtomicBool::new(false));
-        Arc::new(Self { me, shards, nodes, metrics, state, accompanied, changes })
+        let unasked = AtomicUsize::new(1);
+        Arc::new(Self { me, shards, nodes, metrics, state, unasked, accompanied, changes })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -144,6 +152,23 @@ impl Replicas {
         self.state().ownership.held().count()
     }
 
+    /// So many others are going to be asked for the first time.
+    pub fn will_ask(&self, others: usize) {
+        self.unasked.store(others, Ordering::Release);
+    }
+
+    /// One of them has answered, or has failed to.
+    pub fn has_asked(&self) {
+        let fewer = |unasked: usize| unasked.checked_sub(1);
+        let _ = self.unasked.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer);
+    }
+
+    /// Whether all that may be there have been asked what is theirs.
+    #[must_use]
+    pub fn have_been_asked(&self) -> bool {
+        self.unasked.load(Ordering::Acquire) == 0
+    }
+
     /// The most nodes that another control plane knows.
     #[must_use]
     pub fn nodes_elsewhere(&self) -> usize {
@@ -171,6 +196,13 @@ impl Replicas {
     pub fn look(&self, now: Instant) {
         let mut state = self.state();
         let before = (state.version, state.eligible);
+        let looked = state.looked.replace(now).unwrap_or(now);
+        if now.saturating_duration_since(looked) > STALLED {
+            warn!("this process stood still; it gives the others time to be heard");
+            self.metrics.stalls.inc();
+            state.peers.excuse(now);
+            self.nodes.excuse(now);
+        }
         let alive = self.nodes.owners_heard(now);
         state.peers.look(&alive, now);
         state.judge_itself(self.nodes.attached().len(), now);

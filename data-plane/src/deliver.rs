@@ -64,7 +64,9 @@ impl<'a> Batch<'a> {
         debug!(message_id = %Hex(&event.message_id), app_id = event.app_id, channel = event.channel, "event delivered");
         let DispatchedEvent { app_id: app, channel, excluded, name, data, tags, delta, .. } = event;
         let tags = tags.map(|tags| tags.pairs);
-        let event = from_backend.then_some(Published { name, data, tags, tags_shown, delta, span });
+        let shared = self.node.numbers.next();
+        let event =
+            from_backend.then_some(Published { name, data, tags, tags_shown, delta, shared, span });
         let excluded = excluded.map(Into::into);
         self.push(Delivery { app, channel, excluded, frame, event }, threads);
     }

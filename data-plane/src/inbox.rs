@@ -9,7 +9,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use data_plane_core::{CloseCode, Event, SocketKey, delta};
+use data_plane_core::{
+    CloseCode, Event, SocketKey,
+    delta::{self, Shared},
+};
 use futures_util::task::AtomicWaker;
 use model::{AppId, Apps, ChannelName, SocketId, Tags, UserId};
 use proto::plane::traces::Span;
@@ -102,6 +105,8 @@ pub struct Published {
     pub delta: Option<bool>,
     /// Ends with the delivery: when every thread has queued it for its sockets.
     pub span: Span,
+    /// Its number, and frames that all threads share.
+    pub shared: Shared,
 }
 
 impl Published {
@@ -114,6 +119,7 @@ impl Published {
             tags: tags.filter(|_| self.tags_shown),
             delta: self.delta,
             text,
+            shared: &self.shared,
         };
         Event { published, tags }
     }

@@ -68,8 +68,8 @@ where
     let call = Call::begin(&gateway, &request);
     let (quota, counted) = gateway.count(&request);
     let mut app = None;
-    let outcome = match counted {
-        Ok(()) => match Signed::read(&gateway, request, call.ids()).await {
+    let outcome = match counted.and_then(|()| gateway.in_flight().enter()) {
+        Ok(_place) => match Signed::read(&gateway, request, call.ids()).await {
             Ok(signed) => {
                 app = Some(Arc::clone(&signed.app));
                 endpoint(gateway.clone(), signed).await

@@ -1,9 +1,6 @@
 //! The planes as processes of their own: they can be killed, and their memory is theirs alone.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::{fs::File, net::SocketAddr, path::Path};
 
 use proto::v1::App;
 use tempfile::TempDir;
@@ -108,7 +105,7 @@ impl Fleet {
         let further = [&self.order.node[..], &self.order.every].concat();
         let arguments = [&own[..], &further].concat();
         let log = log(self.folder.path(), &format!("node-{number}"));
-        let process = Process::start_logged("carillon-data-plane", &arguments, &log);
+        let process = Process::start_with_log("carillon-data-plane", &arguments, log);
         Ship { process, public, operations }
     }
 
@@ -121,7 +118,7 @@ impl Fleet {
         ];
         let arguments = [&own[..], &self.order.every].concat();
         let log = log(self.folder.path(), &format!("gateway-{number}"));
-        let process = Process::start_logged("carillon-gateway", &arguments, &log);
+        let process = Process::start_with_log("carillon-gateway", &arguments, log);
         Ship { process, public, operations }
     }
 
@@ -216,11 +213,11 @@ fn control_plane(order: &Order, addresses: Addresses, folder: &Path) -> Process 
         "--warm-up-ms=10000".to_owned(),
     ];
     let arguments = [&own, &order.control_plane[..], &order.every].concat();
-    Process::start_logged("carillon-control-plane", &arguments, &log(folder, "control-plane"))
+    Process::start_with_log("carillon-control-plane", &arguments, log(folder, "control-plane"))
 }
 
-fn log(folder: &Path, name: &str) -> PathBuf {
-    folder.join(format!("{name}.log"))
+fn log(folder: &Path, name: &str) -> File {
+    File::create(folder.join(format!("{name}.log"))).expect("the test's folder is writable")
 }
 
 /// Waits until the listener is there, whatever it says.

@@ -51,6 +51,25 @@ pub fn build() {
     LazyLock::force(&PROGRAMS);
 }
 
+/// The file of a program of ours.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    PROGRAMS.join(name)
+}
+
+/// What to start, where, and who keeps what it says.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The file, or a name that the system finds.
+    pub program: PathBuf,
+    /// Its command line.
+    pub arguments: Vec<String>,
+    /// The network namespace that it runs in; `None`: that of the test.
+    pub namespace: Option<String>,
+    /// What it prints is appended here.
+    pub log: PathBuf,
+}
+
 /// A running program; it is killed when this is dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -61,17 +80,12 @@ impl Process {
     /// Starts `carillon`, `carillon-gateway` and so on.
     #[must_use]
     pub fn start(program: &str, arguments: &[String]) -> Self {
-        Self::start_with(program, arguments, Stdio::null())
+        Self::start_with_log(program, arguments, Stdio::null())
     }
 
-    /// The same, with its log in a file.
+    /// The same with what it logs going somewhere.
     #[must_use]
-    pub fn start_logged(program: &str, arguments: &[String], log: &Path) -> Self {
-        let log = File::create(log).expect("the folder of the test is writable");
-        Self::start_with(program, arguments, log.into())
-    }
-
-    fn start_with(program: &str, arguments: &[String], log: Stdio) -> Self {
+    pub fn start_with_log(program: &str, arguments: &[String], log: impl Into<Stdio>) -> Self {
         let child = Command::new(PROGRAMS.join(program))
             .args(arguments)
             .stdin(Stdio::null())
@@ -82,16 +96,43 @@ impl Process {
         Self { child: child.expect("the program can be started") }
     }
 
+    /// Starts any program in any place.
+    #[must_use]
+    pub fn launch(launch: &Launch) -> Self {
+        let log = File::options().create(true).append(true).open(&launch.log);
+        let log = log.expect("the log's folder is there");
+        let mut command = match &launch.namespace {
+            // It becomes the program: the process id is the program's.
+            Some(namespace) => {
+                let mut inside = Command::new("ip");
+                inside.args(["netns", "exec", namespace]).arg(&launch.program);
+                inside
+            }
+            None => Command::new(&launch.program),
+        };
+        let child = command
+            .args(&launch.arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("an open file can be shared"))
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn();
+        Self { child: child.expect("the program can be started") }
+    }
+
     /// What a command prints; fails where it fails.
     pub async fn output(program: &str, arguments: &[&str]) -> String {
-        let output = Command::new(PROGRAMS.join(program))
-            .args(arguments)
-            .output()
-            .await
-            .expect("the program can be started");
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{program} {arguments:?}: {error}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let printed = Self::try_output(program, arguments).await;
+        printed.unwrap_or_else(|error| panic!("{program} {arguments:?}: {error}"))
+    }
+
+    /// What a command prints, or what it says where it fails.
+    pub async fn try_output(program: &str, arguments: &[&str]) -> Result<String, String> {
+        let output = Command::new(PROGRAMS.join(program)).args(arguments).output().await;
+        let output = output.expect("the program can be started");
+        let told = if output.status.success() { Ok(output.stdout) } else { Err(output.stderr) };
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        told.map(text).map_err(text)
     }
 
     /// Resident memory, in KiB.
@@ -110,11 +151,17 @@ impl Process {
 
     /// The exit code, once it has ended by itself.
     pub async fn ended(&mut self) -> Option<i32> {
-        let status = crate::soon("the program's end", self.child.wait()).await;
-        status.expect("it can be waited for").code()
+        crate::soon("the program's end", self.ended_by_itself()).await
     }
 
-    fn pid(&self) -> u32 {
+    /// The same, however long it takes.
+    pub async fn ended_by_itself(&mut self) -> Option<i32> {
+        self.child.wait().await.expect("it can be waited for").code()
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
         self.child.id().expect("it has not been waited for")
     }
 }

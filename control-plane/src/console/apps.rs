@@ -1,5 +1,7 @@
 //! Apps over JSON: each call is one of `AppService`, with its checks and its line in the audit log.
 
+use std::sync::Arc;
+
 use axum::{
     body::Bytes,
     extract::{FromRequestParts, Path, Query, State},
@@ -9,7 +11,7 @@ use axum::{
 use model::Rejection;
 use prost_types::FieldMask;
 use proto::{
-    plane::serve::Peer,
+    plane::{identity::Identity, serve::Peer},
     v1::{
         App, CreateAppRequest, DeleteAppRequest, GetAppRequest, ListAppsRequest,
         RetireAppSecretRequest, RotateAppSecretRequest, UpdateAppRequest,
@@ -77,17 +79,22 @@ pub(super) struct At {
     revision: u64,
 }
 
-/// Who calls: the token, and the peer for the audit log.
+/// Who calls: the token; peer and certificate for the audit log.
 pub(super) struct Caller {
     headers: HeaderMap,
     peer: Option<Peer>,
+    identity: Option<Arc<Identity>>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self { headers: parts.headers.clone(), peer: parts.extensions.get::<Peer>().copied() })
+        Ok(Self {
+            headers: parts.headers.clone(),
+            peer: parts.extensions.get::<Peer>().copied(),
+            identity: parts.extensions.get::<Arc<Identity>>().cloned(),
+        })
     }
 }
 
@@ -97,6 +104,9 @@ impl Caller {
         *request.metadata_mut() = tonic::metadata::MetadataMap::from_headers(self.headers);
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(peer);
+        }
+        if let Some(identity) = self.identity {
+            request.extensions_mut().insert(identity);
         }
         request
     }
