@@ -448,6 +448,11 @@ impl Interest {
         }
     }
 
+    /// Calls back with each app and its connections here.
+    pub fn for_each_app(&self, mut tell: impl FnMut(&str, u32)) {
+        self.connections.iter().for_each(|(app, count)| tell(app.as_str(), count.own));
+    }
+
     /// Channels with interest.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -13,6 +13,9 @@ pub struct PublishRequest {
     /// Another control plane has sent this on, to the home of its idempotency key: it is answered here.
     #[prost(bool, tag = "4")]
     pub forwarded: bool,
+    /// The trace that this publish belongs to (W3C traceparent); empty where it is not traced.
+    #[prost(string, tag = "10")]
+    pub traceparent: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PublishResponse {
@@ -40,6 +43,9 @@ pub struct PublishBatchRequest {
     /// As in PublishRequest.
     #[prost(bool, tag = "5")]
     pub forwarded: bool,
+    /// The trace that this batch belongs to (W3C traceparent); empty where it is not traced.
+    #[prost(string, tag = "10")]
+    pub traceparent: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PublishBatchResponse {
@@ -397,6 +403,9 @@ pub struct DispatchedEvent {
     /// it and queue it once. 0: ten seconds, in which only gateways and control planes try again.
     #[prost(uint32, tag = "17")]
     pub remember_ms: u32,
+    /// The trace that this event belongs to (W3C traceparent); empty where it is not traced.
+    #[prost(string, tag = "20")]
+    pub traceparent: ::prost::alloc::string::String,
 }
 /// News of a channel.
 #[derive(Clone, PartialEq, ::prost::Message)]
