@@ -36,6 +36,8 @@ pub struct NodeMetrics {
     pub addresses_refused: Counter,
     /// Windows given up because there were too many addresses.
     pub addresses_evicted: Counter,
+    /// Sockets closed because all outboxes together took too much memory.
+    pub relieved: Counter,
     /// Attachments that ended.
     pub detached: Counter,
     /// Channels with interest.
@@ -73,6 +75,7 @@ impl NodeMetrics {
         counter("address_limit_refused", "Upgrades over the limit of their address", refused);
         let evicted = &self.addresses_evicted;
         counter("address_limit_evicted", "Windows given up, too many addresses", evicted);
+        counter("relieved", "Sockets closed, outboxes took too much memory", &self.relieved);
         counter("detachments", "Streams to control planes that ended", &self.detached);
         registry.register("sockets", "Open WebSockets", self.sockets.clone());
         registry.register("channels", "Channels with interest", self.channels.clone());

@@ -4,6 +4,7 @@
 //! once to every socket that has something waiting: events that wait together leave in one write.
 
 mod copies;
+mod relief;
 mod sessions;
 mod subscriptions;
 mod watchers;
@@ -23,6 +24,7 @@ use tracing::debug;
 use self::{copies::Copies, watchers::Watchers};
 use crate::{
     inbox::{Command, Delivery, Inbox, Progress, Step},
+    ledger::Ledger,
     node::Node,
     outbox::Frame,
     socket::{Flushed, Incoming, Received, Socket},
@@ -55,6 +57,8 @@ pub struct Shard {
     /// Which sockets watch which users.
     watchers: Watchers,
     sockets: Slab<Socket>,
+    /// What waits in all outboxes.
+    ledger: Ledger,
     generation: u32,
     wheel: Wheel,
     /// Sockets with something to write.
@@ -82,6 +86,7 @@ impl Shard {
     #[must_use]
     pub fn new(thread: usize, node: Arc<Node>, poll: Poll, (now, random): (Instant, u64)) -> Self {
         let inbox = Arc::clone(&node.inboxes[thread]);
+        let ledger = Ledger::new(node.limits.thread_bytes_max);
         Self {
             thread,
             node,
@@ -91,6 +96,7 @@ impl Shard {
             writer: DeltaWriter::new(wire::text_header),
             watchers: Watchers::default(),
             sockets: Slab::new(),
+            ledger,
             generation: 0,
             wheel: Wheel::new(now, TIMER_TICK, TIMER_SLOTS),
             dirty: Vec::new(),
@@ -133,6 +139,7 @@ impl Shard {
             self.expire(now);
             self.drain(now);
             self.flush();
+            self.relieve(now);
         }
     }
 
@@ -238,7 +245,7 @@ impl Shard {
     }
 
     fn push(&mut self, delivery: &Delivery, now: Instant) {
-        let Self { hub, sockets, dirty, slow, node, writer, .. } = self;
+        let Self { hub, sockets, ledger, dirty, slow, node, writer, .. } = self;
         // One copy for the thread: its sockets then share it without atomics.
         let plain: Frame = Rc::from(&delivery.frame[..]);
         let mut push = |key: SocketKey, frame: &Frame| {
@@ -252,6 +259,7 @@ impl Shard {
                 dirty.push(key);
             }
         };
+        let mut copies = Copies::default();
         let (app, channel, excluded) = (&*delivery.app, &*delivery.channel, delivery.excluded);
         let pushed =
             match &delivery.event {
@@ -259,7 +267,6 @@ impl Shard {
                 Some(published) => {
                     let text = wire::payload(&delivery.frame);
                     let event = published.event(&text);
-                    let mut copies = Copies::default();
                     hub.deliver_event((app, channel), (&event, excluded), writer, |key, form| {
                         match form {
                             Form::Plain => push(key, &plain),
@@ -268,6 +275,7 @@ impl Shard {
                     })
                 }
             };
+        copies.all().chain([&plain]).for_each(|frame| ledger.enter(frame));
         self.node.metrics.deliveries.inc_by(pushed.into());
         for key in std::mem::take(&mut self.slow) {
             self.close(key, CloseCode::SlowConsumer, now);

@@ -90,6 +90,8 @@ pub struct SocketLimits {
     pub message_bytes_max: usize,
     /// What may wait for it.
     pub outbox: OutboxLimits,
+    /// Bytes of frames that may wait for all sockets of one thread.
+    pub thread_bytes_max: usize,
 }
 
 impl Socket {
@@ -182,6 +184,12 @@ impl Socket {
     #[must_use]
     pub fn has_waiting(&self) -> bool {
         !self.outbox.is_empty() || self.transport.wants_write()
+    }
+
+    /// Bytes that wait in the outbox.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.outbox.bytes()
     }
 
     /// Writes what waits, as far as the socket takes it.

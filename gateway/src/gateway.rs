@@ -23,7 +23,9 @@ use proto::{
     watch::AppsReceiver,
 };
 
-use crate::{config::Options, control_planes::ControlPlanes, in_flight::InFlight, metrics::Metrics, router};
+use crate::{
+    config::Options, control_planes::ControlPlanes, in_flight::InFlight, metrics::Metrics, router,
+};
 
 /// Unix time in seconds.
 pub type Clock = fn() -> u64;

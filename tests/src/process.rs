@@ -76,6 +76,21 @@ impl Process {
         Self { child: child.expect("the program can be started") }
     }
 
+    /// Starts a program that may have so many file descriptors, and cannot raise that by itself.
+    #[must_use]
+    pub fn start_limited(program: &str, arguments: &[String], descriptors: u32) -> Self {
+        let child = Command::new("sh")
+            .args(["-c", "ulimit -n \"$1\"; shift; exec \"$@\"", "sh", &descriptors.to_string()])
+            .arg(PROGRAMS.join(program))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        Self { child: child.expect("the program can be started") }
+    }
+
     /// What a command prints; fails where it fails.
     pub async fn output(program: &str, arguments: &[&str]) -> String {
         let printed = Self::try_output(program, arguments).await;

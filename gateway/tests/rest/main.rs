@@ -10,6 +10,7 @@ mod batch;
 mod channels;
 mod events;
 mod limits;
+mod overload;
 mod processes;
 mod routes;
 mod signing;

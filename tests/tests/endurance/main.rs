@@ -8,6 +8,7 @@
 mod chance;
 mod drain;
 mod memory;
+mod overload;
 mod presence;
 mod rate;
 mod seat;
