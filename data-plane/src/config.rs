@@ -38,6 +38,10 @@ pub struct Options {
     /// Bytes that wait for one socket; over it the socket is closed with 4100
     #[arg(long, default_value_t = 1 << 20, value_name = "BYTES")]
     pub outbox_bytes_max: usize,
+    /// Bytes of frames that wait for all sockets together, each frame counted once; over it the sockets
+    /// with the most are closed with 4100. 0: a quarter of the memory that the process may use
+    #[arg(long, default_value_t = 0, value_name = "BYTES")]
+    pub outboxes_bytes_max: usize,
     /// Seconds over which a shutdown closes all sockets
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     pub drain_seconds: u64,

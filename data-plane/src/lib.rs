@@ -19,6 +19,7 @@ pub mod reports;
 pub mod states;
 
 pub mod inbox;
+pub mod ledger;
 pub mod node;
 pub mod outbox;
 pub mod shard;
@@ -38,6 +39,7 @@ use proto::{
     plane::{
         descriptors,
         identity::Role,
+        memory,
         metrics::{Age, age},
         operations::{Condition, Operations},
         serve::{Listener as HttpListener, ListenerMetrics},
@@ -163,7 +165,6 @@ fn parts(
 ) -> NodeParts {
     NodeParts {
         numbers: Numbers::new(random() as u64),
-        inboxes: inboxes.into(),
         apps,
         metrics_apps_max,
         limits: SocketLimits {
@@ -172,6 +173,7 @@ fn parts(
                 frames: options.outbox_frames_max,
                 bytes: options.outbox_bytes_max,
             },
+            thread_bytes_max: outboxes_bytes_max(options) / inboxes.len().max(1),
         },
         session: SessionConfig {
             activity_timeout: Duration::from_secs(options.activity_timeout),
@@ -179,7 +181,14 @@ fn parts(
         },
         drain_window: Duration::from_secs(options.drain_seconds),
         sockets_max: options.sockets_max.min(sockets_possible()),
+        inboxes: inboxes.into(),
     }
+}
+
+/// What is configured, or a quarter of the memory that the process may use.
+fn outboxes_bytes_max(options: &Options) -> usize {
+    let quarter = || memory::limit().map_or(usize::MAX, |bytes| (bytes / 4) as usize);
+    if options.outboxes_bytes_max == 0 { quarter() } else { options.outboxes_bytes_max }
 }
 
 /// What the limit of file descriptors leaves for sockets: others are on their way in or out, and each of

@@ -65,6 +65,8 @@ pub struct NodeMetrics {
     pub claims: Counter,
     /// Control planes with a stream.
     pub attached: Gauge,
+    /// Sockets closed because all outboxes together took too much memory.
+    pub relieved: Counter,
     /// Attachments that ended.
     pub detached: Counter,
     /// Channels with interest.
@@ -131,6 +133,7 @@ impl Default for NodeMetrics {
             client_events: Counter::default(),
             addresses_refused: Counter::default(),
             addresses_evicted: Counter::default(),
+            relieved: Counter::default(),
             duplicates: Counter::default(),
             ids_evicted: Counter::default(),
             unstable_events: Gauge::default(),
@@ -240,6 +243,7 @@ fn register_counters(metrics: &NodeMetrics, registry: &mut Registry) {
     counter("address_limit_refused", "Upgrades over the limit of their address", refused);
     let evicted = &metrics.addresses_evicted;
     counter("address_limit_evicted", "Windows given up, too many addresses", evicted);
+    counter("relieved", "Sockets closed, outboxes took too much memory", &metrics.relieved);
     counter("detachments", "Streams to control planes that ended", &metrics.detached);
     counter("duplicates", "Events that came again and were dropped", &metrics.duplicates);
     counter("message_ids_evicted", "Ids forgotten, too many", &metrics.ids_evicted);

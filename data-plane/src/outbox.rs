@@ -65,6 +65,12 @@ impl Outbox {
         self.frames.is_empty()
     }
 
+    /// Bytes that wait, those of a half-written frame included.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// What to write next, as slices; returns how many are filled in.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; WRITE_FRAMES_MAX]) -> usize {
         let mut count = 0;

@@ -5,6 +5,7 @@
 
 mod copies;
 mod measure;
+mod relief;
 mod sessions;
 mod subscriptions;
 mod watchers;
@@ -24,6 +25,7 @@ use tracing::debug;
 use self::{copies::Copies, watchers::Watchers};
 use crate::{
     inbox::{Command, Delivery, Inbox, Progress, Step},
+    ledger::Ledger,
     metrics::Savings,
     node::Node,
     outbox::Frame,
@@ -57,6 +59,8 @@ pub struct Shard {
     /// Which sockets watch which users.
     watchers: Watchers,
     sockets: Slab<Socket>,
+    /// What waits in all outboxes.
+    ledger: Ledger,
     generation: u32,
     wheel: Wheel,
     /// Sockets with something to write.
@@ -85,6 +89,7 @@ impl Shard {
     #[must_use]
     pub fn new(thread: usize, node: Arc<Node>, poll: Poll, now: Instant) -> Self {
         let inbox = Arc::clone(&node.inboxes[thread]);
+        let ledger = Ledger::new(node.limits.thread_bytes_max);
         Self {
             thread,
             node,
@@ -94,6 +99,7 @@ impl Shard {
             writer: DeltaWriter::new(wire::write_header),
             watchers: Watchers::default(),
             sockets: Slab::new(),
+            ledger,
             generation: 0,
             wheel: Wheel::new(now, TIMER_TICK, TIMER_SLOTS),
             dirty: Vec::new(),
@@ -138,6 +144,7 @@ impl Shard {
             self.expire(now);
             self.drain(now);
             self.flush();
+            self.relieve(now);
             self.measure(oldest);
         }
     }
@@ -246,7 +253,7 @@ impl Shard {
     }
 
     fn push(&mut self, delivery: &Delivery, now: Instant) {
-        let Self { hub, sockets, dirty, slow, node, writer, .. } = self;
+        let Self { hub, sockets, ledger, dirty, slow, node, writer, .. } = self;
         // One copy for the thread: its sockets then share it without atomics.
         let plain: Frame = Rc::from(&delivery.frame[..]);
         let mut push = |key: SocketKey, frame: &Frame| {
@@ -260,6 +267,7 @@ impl Shard {
                 dirty.push(key);
             }
         };
+        let mut copies = Copies::default();
         let (app, channel, excluded) = (&*delivery.app, &*delivery.channel, delivery.excluded);
         let mut savings = Savings::default();
         let pushed =
@@ -268,7 +276,6 @@ impl Shard {
                 Some(published) => {
                     let text = wire::payload(&delivery.frame);
                     let event = published.event(&text);
-                    let mut copies = Copies::default();
                     hub.deliver_event((app, channel), (&event, excluded), writer, |key, form| {
                         match form {
                             Form::Plain => push(key, &plain),
@@ -280,6 +287,7 @@ impl Shard {
                     })
                 }
             };
+        copies.all().chain([&plain]).for_each(|frame| ledger.enter(frame));
         self.node.metrics.delivered(app, pushed, savings);
         for key in std::mem::take(&mut self.slow) {
             self.close(key, CloseCode::SlowConsumer, now);

@@ -92,6 +92,8 @@ pub struct SocketLimits {
     pub message_bytes_max: usize,
     /// What may wait for it.
     pub outbox: OutboxLimits,
+    /// Bytes of frames that may wait for all sockets of one thread.
+    pub thread_bytes_max: usize,
 }
 
 impl Socket {
@@ -192,6 +194,12 @@ impl Socket {
     pub fn waiting(&self) -> (i64, i64) {
         let (frames, bytes) = self.outbox.waiting();
         (frames as i64, bytes as i64)
+    }
+
+    /// Bytes that wait in the outbox.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.outbox.bytes()
     }
 
     /// Writes what waits, as far as the socket takes it.

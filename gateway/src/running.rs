@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use proto::{
     convert,
     plane::{
+        descriptors,
         identity::Role,
         metrics::Age,
         operations::Operations,
@@ -49,6 +50,7 @@ impl Running {
 /// Starts a gateway; it ends some time after `shutdown`: it says that it is not ready, goes on for a
 /// moment, accepts no more, finishes what is in flight.
 pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Running> {
+    descriptors::raise();
     let tcp = bind(config.listen).await?;
     let operations_tcp = bind(config.operations_listen).await?;
     let (address, operations_address) = (tcp.local_addr()?, operations_tcp.local_addr()?);

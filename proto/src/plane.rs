@@ -13,6 +13,7 @@ mod handshakes;
 pub mod identity;
 pub mod internal_tls;
 pub mod log;
+pub mod memory;
 pub mod metrics;
 pub mod mtls;
 pub mod operations;

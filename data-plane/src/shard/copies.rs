@@ -28,4 +28,9 @@ impl Copies {
         }
         &self.frames[self.last].1
     }
+
+    /// All frames so far.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Frame> {
+        self.frames.iter().map(|(_, frame)| frame)
+    }
 }

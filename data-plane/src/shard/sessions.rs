@@ -126,7 +126,8 @@ impl Shard {
         let Some(socket) = self.socket(key).filter(|socket| socket.closing.is_none()) else {
             return;
         };
-        let pushed = socket.push(frame, limits);
+        let pushed = socket.push(Frame::clone(&frame), limits);
+        self.ledger.enter(&frame);
         self.mark_dirty(key);
         if pushed.is_err() {
             self.close(key, CloseCode::SlowConsumer, now);

@@ -11,6 +11,7 @@ mod channels;
 mod events;
 mod failover;
 mod limits;
+mod overload;
 mod processes;
 mod routes;
 mod signing;

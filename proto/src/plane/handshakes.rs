@@ -18,8 +18,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// At once; more wait in the kernel's backlog.
-const HANDSHAKES_MAX: usize = 512;
+/// At once; more wait in the kernel's backlog. A thousand that only sit there do not fill the places.
+const HANDSHAKES_MAX: usize = 2_048;
 /// From accept to the head of the first request.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// One that has taken this long gives its place up where somebody waits for it. Under a storm of

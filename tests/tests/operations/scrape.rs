@@ -63,6 +63,7 @@ async fn a_look_at_ten_thousand_sockets_costs_next_to_nothing() {
         address: fleet.node_addresses()[0],
         key: Credentials::default().key,
         channel: "market".to_owned(),
+        terms: Vec::new(),
         sockets: SOCKETS,
     };
     let subscribers = tokio::task::spawn_blocking(move || Subscribers::open(&plan)).await;
