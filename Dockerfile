@@ -11,7 +11,6 @@
 ARG BUILDER=docker.io/library/rust:1.95-bookworm
 
 FROM ${BUILDER} AS build
-SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 # The etcd client's build script runs protoc; its well-known .proto files come with the second package.
 # hadolint ignore=DL3008
 RUN if ! command -v protoc; then \
@@ -22,21 +21,21 @@ RUN if ! command -v protoc; then \
 WORKDIR /source
 COPY . .
 # Static programs need no files around them. Name resolution is part of glibc since 2.34.
+ENV RUSTFLAGS="-C target-feature=+crt-static"
 RUN --mount=type=cache,id=carillon-target,target=/source/target \
     --mount=type=cache,id=carillon-crates,target=/usr/local/cargo/registry \
-    vendored=(); \
-    if [[ -d vendor ]]; then \
-        vendored=(--offline \
+    set -eu; \
+    if [ -d vendor ]; then \
+        set -- --offline \
             --config 'source.crates-io.replace-with="vendored"' \
-            --config 'source.vendored.directory="vendor"'); \
+            --config 'source.vendored.directory="vendor"'; \
     fi; \
-    triple=$(rustc -vV | sed -n 's/^host: //p'); \
-    RUSTFLAGS="-C target-feature=+crt-static" \
-        cargo build --release --locked --target "$triple" "${vendored[@]}" \
+    rustc -vV | sed -n 's/^host: //p' > /triple; \
+    cargo build --release --locked --target "$(cat /triple)" "$@" \
         -p gateway -p control-plane -p data-plane -p carillon --bins; \
     mkdir -p /out/etc/ssl/certs; \
     for program in carillon carillon-gateway carillon-control-plane carillon-data-plane; do \
-        install -s "target/$triple/release/$program" "/out/$program"; \
+        install -s "target/$(cat /triple)/release/$program" "/out/$program"; \
     done; \
     cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/; \
     echo 'carillon:x:65532:65532::/:/nonexistent' > /out/etc/passwd
