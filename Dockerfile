@@ -30,12 +30,12 @@ RUN --mount=type=cache,id=carillon-target,target=/source/target \
             --config 'source.crates-io.replace-with="vendored"' \
             --config 'source.vendored.directory="vendor"'; \
     fi; \
-    rustc -vV | sed -n 's/^host: //p' > /triple; \
-    cargo build --release --locked --target "$(cat /triple)" "$@" \
+    triple=$(rustc --print host-tuple); \
+    cargo build --release --locked --target "$triple" "$@" \
         -p gateway -p control-plane -p data-plane -p carillon --bins; \
     mkdir -p /out/etc/ssl/certs; \
     for program in carillon carillon-gateway carillon-control-plane carillon-data-plane; do \
-        install -s "target/$(cat /triple)/release/$program" "/out/$program"; \
+        install -s "target/$triple/release/$program" "/out/$program"; \
     done; \
     cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/; \
     echo 'carillon:x:65532:65532::/:/nonexistent' > /out/etc/passwd
