@@ -50,6 +50,12 @@ pub fn build() {
     LazyLock::force(&PROGRAMS);
 }
 
+/// Where a program is, once it is built.
+#[must_use]
+pub fn path(program: &str) -> PathBuf {
+    PROGRAMS.join(program)
+}
+
 /// A running program; it is killed when this is dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -60,7 +66,7 @@ impl Process {
     /// Starts `carillon`, `carillon-gateway` and so on.
     #[must_use]
     pub fn start(program: &str, arguments: &[String]) -> Self {
-        let child = Command::new(PROGRAMS.join(program))
+        let child = Command::new(path(program))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -72,7 +78,7 @@ impl Process {
 
     /// What a command prints; fails where it fails.
     pub async fn output(program: &str, arguments: &[&str]) -> String {
-        let output = Command::new(PROGRAMS.join(program))
+        let output = Command::new(path(program))
             .args(arguments)
             .output()
             .await
