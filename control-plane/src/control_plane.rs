@@ -9,20 +9,27 @@ use std::{
 use axum::Router;
 use model::{MessageIds, OwnerId};
 use proto::{
-    internal::dispatch_service_server::DispatchServiceServer,
+    internal::{
+        dispatch_service_server::DispatchServiceServer, peer_service_server::PeerServiceServer,
+    },
     plane::{operations::Operations, reflection},
+    replicas::Seeds,
     v1::event_service_server::EventServiceServer,
 };
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::{
+    callers::Callers,
     config::Options,
     credentials,
     dispatch::Dispatcher,
     events::Events,
     metrics::DispatchMetrics,
+    node::LAG_MAX,
     nodes::Nodes,
-    publisher::Publisher,
+    publisher::{Publisher, Ways},
+    replicas::{Identity, Replicas, discovery::Discovery, service::Peering},
     settings::{AdminTokens, Settings},
     shards::{Budget, Shards},
     webhooks::{WebhookMetrics, WebhookOptions, Webhooks},
@@ -30,9 +37,25 @@ use crate::{
 
 /// A message may carry one event of the largest payload that an app may have, or a batch of small ones.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// A control plane may send on such a batch, with each event written out for each of its channels.
+const FORWARD_BYTES_MAX: usize = 32 << 20;
 
 /// How long a process that ends goes on calling webhooks.
 const FINISH_MAX: Duration = Duration::from_secs(2);
+
+/// The longest that giving all shards away is waited for, at the end of the process.
+const HAND_OVER_MAX: Duration = Duration::from_secs(3);
+
+/// This control plane among others; alone by default.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    /// Its name; made up where absent.
+    pub name: Option<String>,
+    /// How others reach its internal listener.
+    pub address: String,
+    /// The others' internal listeners.
+    pub peers: Seeds,
+}
 
 /// A control plane at work; cheap to clone.
 #[derive(Clone, Debug)]
@@ -40,13 +63,19 @@ pub struct ControlPlane {
     settings: Settings,
     dispatcher: Dispatcher,
     events: Events,
+    peering: Peering,
     admin_tokens: AdminTokens,
 }
 
 impl ControlPlane {
     /// Starts to look after nodes; publishes are refused until they have attached.
     #[must_use]
-    pub fn start(options: &Options, settings: Settings, operations: &Operations) -> Self {
+    pub fn start(
+        options: &Options,
+        cluster: Cluster,
+        settings: Settings,
+        operations: &Operations,
+    ) -> Self {
         let metrics = DispatchMetrics::default();
         operations.register("dispatch", |registry| metrics.register(registry));
         settings.register(operations);
@@ -56,23 +85,34 @@ impl ControlPlane {
         let (shards, nodes) = (Arc::new(Shards::new(owner, cache)), Arc::new(Nodes::new(owner)));
         let message_ids = Arc::new(MessageIds::new(random()));
         let warm = operations.condition("nodes");
-        let publisher = Publisher::new(
-            settings.apps(),
-            Arc::clone(&shards),
-            Arc::clone(&nodes),
-            (metrics.clone(), warm.clone()),
-        );
+        let name = cluster.name.unwrap_or_else(|| format!("control-plane-{:08x}", random() as u32));
+        let me = Identity { name: name.into(), address: cluster.address, owner };
+        let parts = (Arc::clone(&shards), Arc::clone(&nodes));
+        let replicas = Replicas::new(me, parts, metrics.clone());
+        let callers = Callers::new(settings.apps(), metrics.clone(), warm.clone());
+        let ways = Ways {
+            shards: Arc::clone(&shards),
+            nodes: Arc::clone(&nodes),
+            replicas: Arc::clone(&replicas),
+        };
+        let publisher = Publisher::new(callers, ways, metrics.clone());
         let webhooks = webhooks(options, &settings, operations);
         let dispatcher = Dispatcher {
             publisher: publisher.clone(),
             reads: publisher.reads(),
             shards,
             nodes,
+            replicas: Arc::clone(&replicas),
+            relays: Arc::default(),
             apps: settings.apps(),
             webhooks,
             message_ids: Arc::clone(&message_ids),
-            metrics,
+            metrics: metrics.clone(),
         };
+        let stopped = CancellationToken::new();
+        let (discovery, told) = Discovery::new(Arc::clone(&replicas), metrics, cluster.peers);
+        tokio::spawn(stopped.clone().run_until_cancelled_owned(discovery.run()));
+        let peering = Peering { replicas, dispatcher: dispatcher.clone(), told, stopped };
         // 0: however many nodes there are, they have the whole warm-up time.
         let expected = if options.expect_nodes == 0 { usize::MAX } else { options.expect_nodes };
         let patience = Duration::from_millis(options.warm_up_ms);
@@ -84,13 +124,18 @@ impl ControlPlane {
             plaintext_allowed: options.allow_plaintext_credentials,
         };
         let admin_tokens = AdminTokens::new(options.admin_token.as_deref());
-        Self { settings, dispatcher, events, admin_tokens }
+        Self { settings, dispatcher, events, peering, admin_tokens }
     }
 
     /// What gateways and nodes call, over the network.
     pub fn internal_router(&self) -> Router {
         let mut routes = Routes::builder();
-        routes.add_service(self.dispatch_service()).add_service(self.settings.settings_service());
+        let peers = PeerServiceServer::new(self.peering.clone())
+            .max_decoding_message_size(FORWARD_BYTES_MAX);
+        routes
+            .add_service(self.dispatch_service())
+            .add_service(self.settings.settings_service())
+            .add_service(peers);
         routes.routes().prepare().into_axum_router()
     }
 
@@ -120,9 +165,26 @@ impl ControlPlane {
         routes.routes().prepare().into_axum_router()
     }
 
+    /// Gives all shards to the other control planes, if there are any. Calls are served meanwhile, and
+    /// sent on to the new owners.
+    pub async fn hand_over(&self) {
+        let replicas = &self.peering.replicas;
+        let mut changes = replicas.changes();
+        replicas.drain(tokio::time::Instant::now().into_std());
+        let given = async {
+            while replicas.has_peers() && (replicas.held() > 0 || !replicas.is_complete()) {
+                let _ = tokio::time::timeout(LAG_MAX, changes.changed()).await;
+            }
+        };
+        if tokio::time::timeout(HAND_OVER_MAX, given).await.is_err() {
+            tracing::warn!("not all shards have been taken over by others");
+        }
+    }
+
     /// Ends the streams that would otherwise outlive a shutdown.
     pub fn stop(&self) {
         self.settings.stop();
+        self.peering.stopped.cancel();
         let now = tokio::time::Instant::now().into_std();
         self.dispatcher.nodes.detach_all(now);
     }

@@ -5,10 +5,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use proto::plane::{
-    operations::Operations,
-    serve::{Listener, ListenerMetrics},
-    tls::Tls,
+use proto::{
+    plane::{
+        operations::Operations,
+        serve::{Listener, ListenerMetrics},
+        tls::Tls,
+    },
+    replicas::Seeds,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +19,7 @@ use tracing::info;
 
 use crate::{
     config::{Config, Options},
-    control_plane::ControlPlane,
+    control_plane::{Cluster, ControlPlane},
     node::LAG_MAX,
     settings::{self, FileStore, Settings, Store},
 };
@@ -87,7 +90,12 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let operations = Operations::default();
     let loaded = operations.condition("settings");
     tokio::spawn(when_loaded(settings.clone(), loaded));
-    let control_plane = ControlPlane::start(&config.options, settings, &operations);
+    let cluster = Cluster {
+        name: config.name,
+        address: config.advertise.unwrap_or_else(|| format!("http://{internal_address}")),
+        peers: Seeds::at(&config.peer)?,
+    };
+    let control_plane = ControlPlane::start(&config.options, cluster, settings, &operations);
     info!(%address, %internal_address, %operations_address, "control plane listens");
     let listener =
         |tcp, tls, router| Listener { tcp, tls, router, connections_max: CONNECTIONS_MAX };
@@ -98,17 +106,21 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let (stopped, finished) = (control_plane.clone(), control_plane.clone());
     let serving = tokio::spawn(async move {
         let metrics = ListenerMetrics::default;
+        let ended = CancellationToken::new();
+        let drained = ended.clone();
         let stop = async {
             shutdown.cancelled().await;
+            stopped.hand_over().await;
             // By then what is in flight has been acknowledged, or is waited for no longer.
             tokio::time::sleep(2 * LAG_MAX).await;
             stopped.stop();
+            ended.cancel();
         };
         tokio::join!(
             stop,
             public.serve(metrics(), shutdown.clone().cancelled_owned()),
-            internal.serve(metrics(), shutdown.clone().cancelled_owned()),
-            admin.serve(metrics(), shutdown.clone().cancelled_owned()),
+            internal.serve(metrics(), drained.clone().cancelled_owned()),
+            admin.serve(metrics(), drained.clone().cancelled_owned()),
         );
         finished.finish().await;
         info!("control plane has ended");

@@ -25,8 +25,8 @@ pub enum Command {
     Confirm(ChannelKey),
     /// The settings changed.
     Apps(Arc<Apps>),
-    /// Close every socket that is subscribed to anything.
-    CloseSubscribed(CloseCode),
+    /// Close every socket that is subscribed to anything in these shards.
+    CloseSubscribed(CloseCode, Arc<[bool]>),
     /// Close all sockets at a fixed pace, in random order; take no more when done.
     Drain,
     /// End the thread.

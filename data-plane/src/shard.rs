@@ -16,7 +16,7 @@ use std::{
 
 use data_plane_core::{CloseCode, Effect, Form, Hub, SocketKey, Wheel, delta::DeltaWriter};
 use mio::{Events, Interest as Readiness, Poll, Token};
-use model::Apps;
+use model::{Apps, ChannelName, ShardId};
 use slab::Slab;
 use tracing::debug;
 
@@ -215,7 +215,7 @@ impl Shard {
             Command::Take(steps) => self.take_steps(steps, now),
             Command::Confirm(channel) => self.confirm(&channel),
             Command::Apps(apps) => self.change_apps(&apps, now),
-            Command::CloseSubscribed(code) => self.close_subscribed(code, now),
+            Command::CloseSubscribed(code, shards) => self.close_subscribed(code, &shards, now),
             Command::Drain => self.start_drain(now),
             Command::Stop => self.stopped = true,
         }
@@ -289,10 +289,17 @@ impl Shard {
         }
     }
 
-    fn close_subscribed(&mut self, code: CloseCode, now: Instant) {
+    fn close_subscribed(&mut self, code: CloseCode, shards: &[bool], now: Instant) {
         for key in self.keys() {
             let session = self.socket(key).and_then(|socket| socket.session.as_ref());
-            if session.is_some_and(|session| session.subscriptions().next().is_some()) {
+            let missed = session.is_some_and(|session| {
+                let app = &session.app().id;
+                let touched =
+                    |channel: &ChannelName| shards[ShardId::of(app, channel.as_str()).index()];
+                session.subscriptions().any(|(channel, _)| touched(channel))
+                    || session.user_channel().is_some_and(touched)
+            });
+            if missed {
                 self.close(key, code, now);
             }
         }

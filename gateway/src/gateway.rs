@@ -14,12 +14,12 @@ use std::{
 use axum::{Router, extract::Request};
 use model::{App, MessageId, MessageIds, Quota, Reason, Rejection};
 use proto::{
-    link::Link,
     plane::{
         address,
         address_limit::{ADDRESSES_MAX, AddressLimit},
         operations::{Condition, Operations},
     },
+    replicas::Replicas,
     watch::AppsReceiver,
 };
 
@@ -56,10 +56,10 @@ pub(crate) enum Health {
 }
 
 impl Gateway {
-    /// A gateway for `apps` that publishes over `links`, at least one.
+    /// A gateway for `apps` that calls these control planes.
     #[must_use]
-    pub fn new(options: Options, apps: AppsReceiver, links: Vec<Link>) -> Self {
-        Self::with_clock(options, apps, links, unix_time)
+    pub fn new(options: Options, apps: AppsReceiver, replicas: Replicas) -> Self {
+        Self::with_clock(options, apps, replicas, unix_time)
     }
 
     /// As [`Gateway::new`], with a clock for the timestamps of signatures.
@@ -67,12 +67,12 @@ impl Gateway {
     pub fn with_clock(
         options: Options,
         apps: AppsReceiver,
-        links: Vec<Link>,
+        replicas: Replicas,
         clock: Clock,
     ) -> Self {
         let metrics = Metrics::new();
         let timeout = Duration::from_millis(options.publish_timeout_ms);
-        let control_planes = ControlPlanes::new(links, timeout, metrics.retries.clone());
+        let control_planes = ControlPlanes::new(replicas, timeout, metrics.retries.clone());
         let window = Duration::from_secs(options.requests_per_address_window_seconds.into());
         let limit = options.requests_per_address;
         let addresses = AddressLimit::new(limit, window, ADDRESSES_MAX);

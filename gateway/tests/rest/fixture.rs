@@ -10,11 +10,11 @@ use gateway::{
 use md5::{Digest as _, Md5};
 use model::{App, AppId, AppSecret, Apps, Secrets, Signature};
 use proto::{
-    link,
     plane::{
         operations::Operations,
         serve::{Listener, ListenerMetrics},
     },
+    replicas::{Replicas, Seeds},
     watch::AppsReceiver,
 };
 use tokio::{net::TcpListener, sync::watch};
@@ -63,13 +63,19 @@ pub(crate) async fn start() -> Fixture {
 
 pub(crate) async fn start_with(options: Options, clock: Clock) -> Fixture {
     let control_plane = ControlPlane::default();
-    let link = link::remote(&format!("http://{}", control_plane.listen().await)).unwrap();
+    let replicas = replicas(&[control_plane.listen().await]);
     let (sender, receiver): (_, AppsReceiver) = watch::channel(Some(apps()));
-    let gateway = Gateway::with_clock(options, receiver, vec![link], clock);
+    let gateway = Gateway::with_clock(options, receiver, replicas, clock);
     let operations = Operations::default();
     gateway.register(&operations);
     let address = serve(&gateway).await;
     Fixture { address, gateway, operations, control_plane, apps: sender }
+}
+
+/// The control planes at these addresses.
+pub(crate) fn replicas(addresses: &[SocketAddr]) -> Replicas {
+    let addresses = addresses.iter().map(|address| format!("http://{address}"));
+    Replicas::start(Seeds::at(addresses).unwrap(), gateway::caller())
 }
 
 /// Serves REST on a port of its own.

@@ -1,0 +1,154 @@
+//! Finds the other control planes and stays in touch with each.
+//!
+//! Addresses come from the command line (a host name stands for all its addresses, and is asked again
+//! every few seconds), from the store's register, and from peers that call.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use proto::{
+    internal::{FollowRequest, peer_service_client::PeerServiceClient},
+    link::Link,
+    replicas::{Before, Seeds},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, timeout},
+};
+use tokio_stream::StreamExt as _;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::Status;
+use tracing::{debug, info};
+
+use super::{Replicas, SILENCE_MAX, forward::Forwarder};
+use crate::metrics::DispatchMetrics;
+
+/// Peers at most; more addresses are not called.
+const PEERS_MAX: usize = 16;
+/// How often names are looked up again.
+const LOOKUP: Duration = Duration::from_secs(5);
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// All holdings in one message.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// What looks for peers.
+#[derive(Debug)]
+pub struct Discovery {
+    replicas: Arc<Replicas>,
+    metrics: DispatchMetrics,
+    seeds: Seeds,
+    /// Addresses that others have told of.
+    told: mpsc::Receiver<String>,
+    following: HashMap<String, AbortOnDropHandle<()>>,
+}
+
+/// Tells [`Discovery`] of addresses; what does not fit is told again.
+pub type Told = mpsc::Sender<String>;
+
+impl Discovery {
+    /// Will look for the peers at these addresses, and for those it is told of.
+    #[must_use]
+    pub fn new(replicas: Arc<Replicas>, metrics: DispatchMetrics, seeds: Seeds) -> (Self, Told) {
+        let (sender, told) = mpsc::channel(64);
+        (Self { replicas, metrics, seeds, told, following: HashMap::new() }, sender)
+    }
+
+    /// Looks until it is dropped.
+    pub async fn run(mut self) {
+        let mut before = Before::default();
+        let mut lookups = tokio::time::interval(LOOKUP);
+        lookups.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = lookups.tick() => {
+                    for address in self.seeds.resolve(&mut before).await {
+                        self.follow(address);
+                    }
+                }
+                Some(address) = self.told.recv() => self.follow(address),
+            }
+        }
+    }
+
+    fn follow(&mut self, address: String) {
+        self.following.retain(|_, task| !task.is_finished());
+        let is_own = address == self.replicas.me.address;
+        if is_own || self.following.contains_key(&address) || self.following.len() >= PEERS_MAX {
+            return;
+        }
+        let contact = Contact {
+            replicas: Arc::clone(&self.replicas),
+            metrics: self.metrics.clone(),
+            address: address.clone(),
+        };
+        let task = AbortOnDropHandle::new(tokio::spawn(contact.stay()));
+        self.following.insert(address, task);
+    }
+}
+
+/// The way to one address.
+struct Contact {
+    replicas: Arc<Replicas>,
+    metrics: DispatchMetrics,
+    address: String,
+}
+
+impl Contact {
+    /// Stays in touch; ends where the address is this control plane's own.
+    async fn stay(self) {
+        let mut backoff = BACKOFF_MIN;
+        loop {
+            let began = Instant::now();
+            let ended = match Seeds::connect(&self.address) {
+                Ok(link) => self.follow(link).await,
+                Err(error) => Err(Status::invalid_argument(error.to_string())),
+            };
+            self.replicas.lost(&self.address, Instant::now().into_std());
+            match ended {
+                Ok(()) => return debug!(address = self.address, "this address is our own"),
+                Err(status) => debug!(address = self.address, reason = status.message(), "no peer"),
+            }
+            if began.elapsed() > BACKOFF_MAX {
+                backoff = BACKOFF_MIN;
+            }
+            tokio::time::sleep(backoff).await;
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// Follows the peer's state; `Ok` where the peer is this control plane itself.
+    async fn follow(&self, link: Link) -> Result<(), Status> {
+        let mut client =
+            PeerServiceClient::new(link.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let request = FollowRequest { caller: Some(self.replicas.myself()) };
+        let opened = timeout(SILENCE_MAX, client.follow(request)).await;
+        let mut states = opened.map_err(silent)??.into_inner();
+        let first = timeout(SILENCE_MAX, states.next()).await.map_err(silent)?;
+        let first = first.ok_or_else(ended)??;
+        let now = || Instant::now().into_std();
+        if !self.replicas.heard(&self.address, first, now()) {
+            return Ok(());
+        }
+        info!(address = self.address, "another control plane is there");
+        let (forwarder, forwarding) = Forwarder::open(link.clone(), self.metrics.clone());
+        tokio::pin!(forwarding);
+        self.replicas.link(&self.address, link, forwarder);
+        self.replicas.look(now());
+        loop {
+            let state = tokio::select! {
+                state = timeout(SILENCE_MAX, states.next()) => state,
+                ended = &mut forwarding => return ended.and(Err(Status::unavailable("it ended"))),
+            };
+            let state = state.map_err(silent)?.ok_or_else(ended)??;
+            self.replicas.heard(&self.address, state, now());
+        }
+    }
+}
+
+fn silent(_: tokio::time::error::Elapsed) -> Status {
+    Status::deadline_exceeded("the peer is silent")
+}
+
+fn ended() -> Status {
+    Status::unavailable("the peer ended the stream")
+}
