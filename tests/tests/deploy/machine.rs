@@ -69,7 +69,7 @@ pub(crate) fn within(name: &str, program: &str) -> Command {
 pub(crate) fn reaches(name: &str, address: &str, port: u16) -> bool {
     let connect = format!("exec 3<>/dev/tcp/{address}/{port}");
     let mut command = within(name, "timeout");
-    command.args(["1", "bash", "-c", &connect]).stderr(Stdio::null());
+    command.args(["3", "bash", "-c", &connect]).stderr(Stdio::null());
     command.status().expect("bash can be started").success()
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tests::{eventually, process, rest::get};
+use tests::{process, rest::get};
 use tokio::{process::Child, time};
 
 use crate::{
@@ -115,12 +115,6 @@ impl Pod {
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
-}
-
-/// Until an address answers its probe.
-pub(crate) async fn answers(what: &str, address: SocketAddr, path: &str) {
-    let asked = || async { (get(address, path).await.0 == 200).then_some(()) };
-    eventually(what, asked).await;
 }
 
 /// Lines of `folder:path:mode`.

@@ -68,7 +68,8 @@ impl Secrets {
     fn certificates(&self, name: &str) -> Vec<(String, Vec<u8>)> {
         let role = match name {
             "gateway-internal" => "gateway",
-            "control-plane-internal" => "control",
+            // The name that backends call is in a server's certificate, and that is what it has.
+            "control-plane-internal" | "grpc-tls" => "control",
             "data-plane-internal" => "node",
             other => panic!("nobody makes the Secret {other}"),
         };

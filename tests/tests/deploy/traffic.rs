@@ -46,7 +46,9 @@ pub(crate) struct Traffic {
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) published: usize,
+    /// Connections, one after the other, of all browsers.
     pub(crate) visits: usize,
+    /// Events that they were told.
     pub(crate) heard: usize,
     /// What must not be: one line each.
     pub(crate) faults: Vec<String>,
@@ -157,4 +159,22 @@ async fn last_words(stop: &CancellationToken) {
 
 fn item(frame: &Value) -> Option<u64> {
     (frame["event"] == "item").then(|| frame["data"].as_str()?.parse().ok()).flatten()
+}
+
+#[tokio::test]
+async fn an_account_names_what_was_missed_and_what_came_twice() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let event = |number| Published { number, begun: at(number), answered: at(number) };
+    let published: Vec<_> = (0..10).map(event).collect();
+    let visit = |heard: &[u64]| Visit {
+        browser: 7,
+        subscribed: at(2),
+        closed: at(6),
+        heard: heard.to_owned(),
+    };
+    assert_eq!(Account::of(&published, &[visit(&[3, 4, 5])]).faults, [""; 0]);
+    assert_eq!(Account::of(&published, &[visit(&[3, 5])]).faults, ["browser 7 missed 4"]);
+    let twice = Account::of(&published, &[visit(&[3, 3, 4, 5])]).faults;
+    assert_eq!(twice, ["browser 7 heard out of order or twice"]);
 }

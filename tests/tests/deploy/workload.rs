@@ -1,11 +1,13 @@
 //! The cluster: pods, their names, what leads to them and what shuts them off.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tests::eventually;
-use tokio::sync::Mutex;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
 
 use crate::{
     container::{Container, number},
@@ -25,6 +27,9 @@ pub(crate) const OTHERS: [(&str, &str); 4] = [
     ("backend", "backends"),
     ("stranger", "default"),
 ];
+
+/// The least that a startup probe of the manifests waits for.
+const STARTUP: Duration = Duration::from_secs(60);
 
 /// Everything that an overlay describes, running.
 #[derive(Debug)]
@@ -109,12 +114,13 @@ impl Cluster {
 
     /// Waits until a pod passes its readiness probe; then Services lead to it.
     pub(crate) async fn is_ready(&self, name: &str) {
-        let ready = || async {
-            let state = self.state.lock().await;
-            state.pod(name).passes("readinessProbe").await.then_some(())
-        };
-        if tokio::time::timeout(tests::PATIENCE, eventually(name, ready)).await.is_err() {
-            panic!("{name} is not ready: {}", self.state.lock().await.pod(name).said());
+        let began = Instant::now();
+        while !self.passes(name, "readinessProbe").await {
+            let said = || async { self.state.lock().await.pod(name).said() };
+            if began.elapsed() > STARTUP {
+                panic!("{name} is not ready: {}", said().await);
+            }
+            sleep(Duration::from_millis(100)).await;
         }
         let mut state = self.state.lock().await;
         let pod = state.pods.iter_mut().find(|pod| pod.peer.name == name);
@@ -154,16 +160,6 @@ impl Cluster {
     /// Whether a pod passes a probe.
     pub(crate) async fn passes(&self, name: &str, probe: &str) -> bool {
         self.state.lock().await.pod(name).passes(probe).await
-    }
-
-    /// What a pod's log ends with.
-    pub(crate) async fn said(&self, name: &str) -> String {
-        self.state.lock().await.pod(name).said()
-    }
-
-    /// A file of the test's own.
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
     }
 
     fn headless(&self, workload: &Value) -> Vec<&'static Value> {
