@@ -46,6 +46,7 @@ pub(crate) async fn start(
     let (operations_tcp, operations_address) = bind(config.operations_listen).await?;
     let encrypted = config.tls_certificate.is_some();
     let tls = Tls::configured(config.tls_certificate.take().zip(config.tls_key.take()))?;
+    let operations_tls = config.control_plane.operations_tls.listener()?;
     let settings = control_plane::open_settings(&[], &config.data, &config.control_plane).await?;
     let (app, secret) = welcome::development_app();
     let first_start = settings.create_if_new(app, secret).await?;
@@ -83,7 +84,8 @@ pub(crate) async fn start(
     let admin = operations.router().merge(control_plane.admin_router());
     let listener =
         |tcp, tls, router| Listener { tcp, tls, router, connections_max: CONNECTIONS_MAX };
-    let (public, admin) = (listener(tcp, tls, public), listener(operations_tcp, None, admin));
+    let (public, admin) =
+        (listener(tcp, tls, public), listener(operations_tcp, operations_tls, admin));
     info!(%address, %operations_address, "carillon listens");
     welcome::print(address, operations_address, (&config.data, first_start, encrypted));
 

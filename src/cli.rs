@@ -2,6 +2,7 @@
 
 mod apps;
 mod call;
+mod certificates;
 mod channels;
 mod connect;
 mod sign;
@@ -37,11 +38,13 @@ enum Command {
     Sign(sign::Sign),
     /// Create, read, change and delete apps
     Apps(apps::Apps),
+    /// Make a certificate authority and a certificate per role, for development
+    Certificates(certificates::Certificates),
 }
 
 /// The names under which the commands are called; anything else starts the server.
-pub(crate) const COMMANDS: [&str; 7] =
-    ["trigger", "subscribe", "channels", "users", "terminate", "sign", "apps"];
+pub(crate) const COMMANDS: [&str; 8] =
+    ["trigger", "subscribe", "channels", "users", "terminate", "sign", "apps", "certificates"];
 
 /// Which app, and where it is served.
 #[derive(Args, Clone, Debug)]
@@ -73,6 +76,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         Command::Terminate(terminate) => terminate.run().await,
         Command::Sign(sign) => sign.run(),
         Command::Apps(apps) => apps.run().await,
+        Command::Certificates(certificates) => certificates.run(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
+use proto::plane::internal_tls::{InternalTls, OperationsTls};
 
 /// Options that the all-in-one has too.
 #[derive(Args, Clone, Debug)]
@@ -37,6 +38,9 @@ pub struct Options {
     /// What the last events of all cache channels may take, in bytes; the oldest go first
     #[arg(long, default_value_t = 268_435_456, value_name = "BYTES")]
     pub cache_bytes_max: usize,
+    /// Encryption of the operations listener.
+    #[command(flatten)]
+    pub operations_tls: OperationsTls,
 }
 
 /// Options of a control plane of its own.
@@ -77,6 +81,9 @@ pub struct Config {
     /// Key of the certificate, PEM
     #[arg(long, requires = "tls_certificate", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
+    /// Security between planes.
+    #[command(flatten)]
+    pub internal_tls: InternalTls,
     /// Tuning.
     #[command(flatten)]
     pub options: Options,

@@ -12,7 +12,11 @@ use proto::{
     internal::{
         dispatch_service_server::DispatchServiceServer, peer_service_server::PeerServiceServer,
     },
-    plane::{operations::Operations, reflection},
+    plane::{
+        authorize::{self, Gate},
+        operations::Operations,
+        reflection,
+    },
     replicas::Seeds,
     v1::event_service_server::EventServiceServer,
 };
@@ -65,6 +69,8 @@ pub struct ControlPlane {
     events: Events,
     peering: Peering,
     admin_tokens: AdminTokens,
+    internal_gate: Gate,
+    operations_gate: Gate,
 }
 
 impl ControlPlane {
@@ -124,7 +130,11 @@ impl ControlPlane {
             plaintext_allowed: options.allow_plaintext_credentials,
         };
         let admin_tokens = AdminTokens::new(options.admin_token.as_deref());
-        Self { settings, dispatcher, events, peering, admin_tokens }
+        let internal_gate = Gate::new(authorize::INTERNAL);
+        let operations_gate = Gate::new(authorize::OPERATIONS);
+        operations.register("internal", |registry| internal_gate.register(registry));
+        operations.register("operations", |registry| operations_gate.register(registry));
+        Self { settings, dispatcher, events, peering, admin_tokens, internal_gate, operations_gate }
     }
 
     /// What gateways and nodes call, over the network.
@@ -136,7 +146,7 @@ impl ControlPlane {
             .add_service(self.dispatch_service())
             .add_service(self.settings.settings_service())
             .add_service(peers);
-        routes.routes().prepare().into_axum_router()
+        self.internal_gate.guard(routes.routes().prepare().into_axum_router())
     }
 
     /// What a gateway and a node in the same process call.
@@ -162,7 +172,7 @@ impl ControlPlane {
         let mut routes = Routes::builder();
         routes.add_service(self.settings.app_service(self.admin_tokens.clone()));
         reflection::add(&mut routes, &["carillon.v1.AppService"]);
-        routes.routes().prepare().into_axum_router()
+        self.operations_gate.guard(routes.routes().prepare().into_axum_router())
     }
 
     /// Gives all shards to the other control planes, if there are any. Calls are served meanwhile, and

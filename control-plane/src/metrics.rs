@@ -38,6 +38,8 @@ pub struct DispatchMetrics {
     pub shards_lost: Counter,
     /// Events of former owners that were dispatched again in a takeover.
     pub recovered: Counter,
+    /// Times this process stood still.
+    pub stalls: Counter,
     /// Messages sent on to other control planes.
     pub forwarded: Counter,
     /// Messages for other control planes that were dropped.
@@ -83,6 +85,7 @@ impl DispatchMetrics {
         counter("shard_claims", "Shards asked for", &self.shards_claimed);
         counter("shard_losses", "Shards that another control plane took", &self.shards_lost);
         counter("recovered_events", "Events dispatched again in a takeover", &self.recovered);
+        counter("stalls", "Times this process stood still", &self.stalls);
         counter("forwards", "Messages sent on to other control planes", &self.forwarded);
         counter("forwards_dropped", "Messages to others that were dropped", &self.forwards_dropped);
         counter("sent_again", "Events sent once more to a new owner", &self.sent_again);

@@ -320,12 +320,11 @@ impl Node {
         state.claimed.1 = state.claimed.1.max(round);
     }
 
-    /// Whether a claim up to this round is waited for: the node was told, answers, and has not
-    /// answered that.
+    /// Whether a claim up to this round is waited for.
     #[must_use]
     pub fn owes_claim(&self, round: u64) -> bool {
         let state = self.state();
-        state.attached && state.healthy && state.claimed.1 < round
+        state.attached && state.claimed.1 < round
     }
 
     /// Whether it has answered every claim that it was told of.
@@ -390,6 +389,14 @@ impl Node {
     /// The node is alive.
     pub fn heard(&self, now: Instant) {
         self.state().heard(now);
+    }
+
+    /// Its silence was ours.
+    pub fn excuse(&self, now: Instant) {
+        let mut state = self.state();
+        state.heard = now;
+        state.owners.1 = now;
+        state.queue.iter_mut().for_each(|queued| queued.at = now);
     }
 
     /// The interest of this sequence is in force.

@@ -89,7 +89,12 @@ impl Nodes {
         }
     }
 
-    /// The nodes that have not answered the claims of a round, though they answer otherwise.
+    /// We could not hear them for a while.
+    pub fn excuse(&self, now: Instant) {
+        self.known().by_id.values().for_each(|node| node.excuse(now));
+    }
+
+    /// The attached nodes that have not answered the claims of a round.
     #[must_use]
     pub fn owing(&self, round: u64) -> Vec<Arc<Node>> {
         let known = self.known();

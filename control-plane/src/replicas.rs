@@ -42,6 +42,9 @@ use rounds::{Leavings, Rounds};
 
 /// A peer that says nothing for this long has stopped, whatever TCP says.
 pub const SILENCE_MAX: Duration = Duration::from_millis(750);
+/// Where this process has not looked for this long it was stopped itself, and what it has not heard
+/// meanwhile proves nothing.
+const STALLED: Duration = Duration::from_millis(300);
 /// One that reaches fewer nodes than another for this long is given no shards.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
 
@@ -84,6 +87,7 @@ struct State {
     behind: Option<Instant>,
     /// Grows whenever shards are taken or given away.
     version: u64,
+    looked: Option<Instant>,
 }
 
 impl Replicas {
@@ -104,6 +108,7 @@ impl Replicas {
             eligible: false,
             behind: None,
             version: 0,
+            looked: None,
         };
         let changes = watch::Sender::new(0);
         let (state, accompanied) = (Mutex::new(state), AtomicBool::new(false));
@@ -171,6 +176,13 @@ impl Replicas {
     pub fn look(&self, now: Instant) {
         let mut state = self.state();
         let before = (state.version, state.eligible);
+        let looked = state.looked.replace(now).unwrap_or(now);
+        if now.saturating_duration_since(looked) > STALLED {
+            warn!("this process stood still; it gives the others time to be heard");
+            self.metrics.stalls.inc();
+            state.peers.excuse(now);
+            self.nodes.excuse(now);
+        }
         let alive = self.nodes.owners_heard(now);
         state.peers.look(&alive, now);
         state.judge_itself(self.nodes.attached().len(), now);

@@ -7,6 +7,7 @@ use std::{
 use anyhow::Context as _;
 use proto::{
     plane::{
+        identity::Role,
         operations::Operations,
         serve::{Listener, ListenerMetrics},
         tls::Tls,
@@ -86,23 +87,27 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let (internal_tcp, internal_address) = bind(config.internal_listen).await?;
     let (operations_tcp, operations_address) = bind(config.operations_listen).await?;
     let tls = Tls::configured(config.tls_certificate.zip(config.tls_key))?;
+    let trust = config.internal_tls.trust(Role::Control)?;
+    let internal_tls = trust.listener(internal_address)?;
+    let scheme = if internal_tls.is_some() { "https" } else { "http" };
+    let operations_tls = config.options.operations_tls.listener()?;
     let settings = settings(&config.etcd_endpoints, &config.data, &config.options).await?;
     let operations = Operations::default();
     let loaded = operations.condition("settings");
     tokio::spawn(when_loaded(settings.clone(), loaded));
     let cluster = Cluster {
         name: config.name,
-        address: config.advertise.unwrap_or_else(|| format!("http://{internal_address}")),
-        peers: Seeds::at(&config.peer)?,
+        address: config.advertise.unwrap_or_else(|| format!("{scheme}://{internal_address}")),
+        peers: Seeds::at(&config.peer)?.trusting(trust)?,
     };
     let control_plane = ControlPlane::start(&config.options, cluster, settings, &operations);
     info!(%address, %internal_address, %operations_address, "control plane listens");
     let listener =
         |tcp, tls, router| Listener { tcp, tls, router, connections_max: CONNECTIONS_MAX };
     let public = listener(tcp, tls, control_plane.public_router());
-    let internal = listener(internal_tcp, None, control_plane.internal_router());
+    let internal = listener(internal_tcp, internal_tls, control_plane.internal_router());
     let admin = operations.router().merge(control_plane.admin_router());
-    let admin = listener(operations_tcp, None, admin);
+    let admin = listener(operations_tcp, operations_tls, admin);
     let (stopped, finished) = (control_plane.clone(), control_plane.clone());
     let serving = tokio::spawn(async move {
         let metrics = ListenerMetrics::default;

@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 mod admin;
 mod apps_service;
+mod audit;
 mod bounds;
 mod current;
 mod envelope;

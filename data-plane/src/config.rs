@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, builder::RangedU64ValueParser, value_parser};
+use proto::plane::internal_tls::InternalTls;
 
 /// Options that the all-in-one has too.
 #[derive(Args, Clone, Debug)]
@@ -52,8 +53,9 @@ pub struct Config {
     /// Probes and metrics
     #[arg(long, default_value = "127.0.0.1:9601", value_name = "ADDRESS")]
     pub operations_listen: SocketAddr,
-    /// Internal listeners of control planes, as http://host:port; several, or separated by commas. A
-    /// host name stands for all its addresses; further ones are learnt from those that answer
+    /// Internal listeners of control planes, as https://host:port, or http:// in clear text; several, or
+    /// separated by commas. A host name stands for all its addresses; further ones are learnt from those
+    /// that answer
     #[arg(
         long,
         default_value = "http://127.0.0.1:6003",
@@ -78,6 +80,9 @@ pub struct Config {
     /// Key of the certificate, PEM
     #[arg(long, requires = "tls_certificate", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
+    /// Security between planes.
+    #[command(flatten)]
+    pub internal_tls: InternalTls,
     /// Tuning.
     #[command(flatten)]
     pub options: Options,

@@ -6,7 +6,10 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use data_plane_core::{CloseCode, Event, SocketKey, delta};
+use data_plane_core::{
+    CloseCode, Event, SocketKey,
+    delta::{self, Shared},
+};
 use futures_util::task::AtomicWaker;
 use model::{AppId, Apps, ChannelName, SocketId, Tags, UserId};
 
@@ -96,6 +99,8 @@ pub struct Published {
     pub tags_shown: bool,
     /// Deltas for this event: forced, forbidden, or as configured.
     pub delta: Option<bool>,
+    /// Its number, and frames that all threads share.
+    pub shared: Shared,
 }
 
 impl Published {
@@ -108,6 +113,7 @@ impl Published {
             tags: tags.filter(|_| self.tags_shown),
             delta: self.delta,
             text,
+            shared: &self.shared,
         };
         Event { published, tags }
     }

@@ -33,9 +33,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
-use data_plane_core::SessionConfig;
+use data_plane_core::{SessionConfig, delta::Numbers};
 use proto::{
     plane::{
+        descriptors,
+        identity::Role,
         operations::{Condition, Operations},
         serve::{Listener as HttpListener, ListenerMetrics},
         tls::Tls,
@@ -106,9 +108,7 @@ impl DataPlane {
             let shard_node = Arc::clone(&node);
             std::thread::Builder::new()
                 .name(format!("shard-{thread}"))
-                .spawn(move || {
-                    Shard::new(thread, shard_node, poll, (shard::clock(), random() as u64)).run()
-                })
+                .spawn(move || Shard::new(thread, shard_node, poll, shard::clock()).run())
                 .context("no thread for a shard")?;
         }
         let Surroundings { replicas, identity, .. } = surroundings;
@@ -156,6 +156,7 @@ impl DataPlane {
 
 fn parts(options: &Options, apps: AppsReceiver, inboxes: Vec<Arc<Inbox>>) -> NodeParts {
     NodeParts {
+        numbers: Numbers::new(random() as u64),
         inboxes: inboxes.into(),
         apps,
         limits: SocketLimits {
@@ -170,8 +171,16 @@ fn parts(options: &Options, apps: AppsReceiver, inboxes: Vec<Arc<Inbox>>) -> Nod
             pong_timeout: Duration::from_secs(options.pong_timeout),
         },
         drain_window: Duration::from_secs(options.drain_seconds),
-        sockets_max: options.sockets_max,
+        sockets_max: options.sockets_max.min(sockets_possible()),
     }
+}
+
+/// What the limit of file descriptors leaves for sockets: others are on their way in or out, and each of
+/// those needs one too. Over it a client is told 4100, where otherwise it would hear nothing.
+fn sockets_possible() -> u32 {
+    let limit = descriptors::raise();
+    let kept = (limit / 4).clamp(64, 1_024);
+    u32::try_from(limit.saturating_sub(kept)).unwrap_or(u32::MAX)
 }
 
 /// Tells the shard threads each change of the settings.
@@ -217,7 +226,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let (address, operations_address) = (tcp.local_addr()?, operations_tcp.local_addr()?);
     let tls = Tls::configured(config.tls_certificate.zip(config.tls_key))?;
     let identity = Identity::new(config.node_id.clone());
-    let seeds = Seeds::at(&config.control_plane).context("control_plane")?;
+    let trust = config.internal_tls.trust(Role::Node)?;
+    let seeds = Seeds::at(&config.control_plane)?.trusting(trust).context("control_plane")?;
     let replicas = Replicas::start(seeds, identity.caller());
     let watcher = Watcher {
         name: identity.node.to_string(),

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use data_plane_core::{Member, SessionConfig};
+use data_plane_core::{Member, SessionConfig, delta::Numbers};
 use futures_util::task::AtomicWaker;
 use model::{AppId, ChannelName, ShardId, UserId};
 use proto::{
@@ -44,6 +44,8 @@ pub struct Node {
     pub drain_window: Duration,
     /// Sockets at most; over it a new one is closed with 4100.
     pub sockets_max: i64,
+    /// Numbers the events that deltas are made of.
+    pub numbers: Numbers,
     /// Wake the streams up: there is something to report.
     pub ups: [Arc<AtomicWaker>; STREAMS_MAX],
     /// Lock order: gate, then states, then interest, then reports.
@@ -69,6 +71,8 @@ pub struct NodeParts {
     pub drain_window: Duration,
     /// Sockets at most.
     pub sockets_max: u32,
+    /// Numbers that no other life of this node has used.
+    pub numbers: Numbers,
 }
 
 /// The channel of an app.
@@ -89,6 +93,7 @@ impl Node {
             session: parts.session,
             drain_window: parts.drain_window,
             sockets_max: i64::from(parts.sockets_max),
+            numbers: parts.numbers,
             ups: Default::default(),
             states: Mutex::new(States::new(threads)),
             interest: Mutex::new(Interest::new(threads)),

@@ -77,18 +77,17 @@ struct Drain {
 }
 
 impl Shard {
-    /// A thread without sockets; `poll` is the one whose waker is in `inbox`. `random` must be
-    /// different in each life of each thread.
+    /// A thread without sockets; `poll` is the one whose waker is in `inbox`.
     #[must_use]
-    pub fn new(thread: usize, node: Arc<Node>, poll: Poll, (now, random): (Instant, u64)) -> Self {
+    pub fn new(thread: usize, node: Arc<Node>, poll: Poll, now: Instant) -> Self {
         let inbox = Arc::clone(&node.inboxes[thread]);
         Self {
             thread,
             node,
             inbox,
             poll,
-            hub: Hub::new(random),
-            writer: DeltaWriter::new(wire::text_header),
+            hub: Hub::default(),
+            writer: DeltaWriter::new(wire::write_header),
             watchers: Watchers::default(),
             sockets: Slab::new(),
             generation: 0,

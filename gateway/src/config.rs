@@ -3,11 +3,14 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, builder::RangedU64ValueParser, value_parser};
+use proto::plane::internal_tls::InternalTls;
 
 const BODY_BYTES_MAX: u32 = 10 << 20;
 const REQUESTS_PER_ADDRESS: u32 = 6_000_000;
 const WINDOW_SECONDS: u32 = 60;
 const PUBLISH_TIMEOUT_MS: u64 = 5_000;
+const REQUESTS_IN_FLIGHT: u32 = 1_024;
+const BODY_BYTES_IN_FLIGHT: u32 = 64 << 20;
 
 /// Options that the all-in-one has too.
 #[derive(Args, Clone, Debug)]
@@ -41,6 +44,14 @@ pub struct Options {
     #[arg(long, default_value_t = PUBLISH_TIMEOUT_MS, value_name = "MS",
           value_parser = value_parser!(u64).range(1..=60_000))]
     pub publish_timeout_ms: u64,
+    /// Requests in this process's hands at once; more are answered with 503
+    #[arg(long, default_value_t = REQUESTS_IN_FLIGHT, value_name = "REQUESTS",
+          value_parser = value_parser!(u32).range(1..=1 << 20))]
+    pub requests_in_flight_max: u32,
+    /// Bytes of bodies in this process's hands at once; a request that needs more is answered with 503
+    #[arg(long, default_value_t = BODY_BYTES_IN_FLIGHT, value_name = "BYTES",
+          value_parser = value_parser!(u32).range(1_024..))]
+    pub body_bytes_in_flight_max: u32,
 }
 
 impl Default for Options {
@@ -52,6 +63,8 @@ impl Default for Options {
             requests_per_address_window_seconds: WINDOW_SECONDS,
             trusted_proxy_hops: 0,
             publish_timeout_ms: PUBLISH_TIMEOUT_MS,
+            requests_in_flight_max: REQUESTS_IN_FLIGHT,
+            body_bytes_in_flight_max: BODY_BYTES_IN_FLIGHT,
         }
     }
 }
@@ -66,8 +79,9 @@ pub struct Config {
     /// Probes and metrics
     #[arg(long, default_value = "127.0.0.1:9601", value_name = "ADDRESS")]
     pub operations_listen: SocketAddr,
-    /// Internal listeners of control planes, as http://host:port; several, or separated by commas. A
-    /// host name stands for all its addresses; further ones are learnt from those that answer
+    /// Internal listeners of control planes, as https://host:port, or http:// in clear text; several, or
+    /// separated by commas. A host name stands for all its addresses; further ones are learnt from those
+    /// that answer
     #[arg(
         long,
         default_value = "http://127.0.0.1:6003",
@@ -84,6 +98,9 @@ pub struct Config {
     /// Key of the certificate, PEM
     #[arg(long, requires = "tls_certificate", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
+    /// Security between planes.
+    #[command(flatten)]
+    pub internal_tls: InternalTls,
     /// Milliseconds between not being ready any more and accepting no more connections at shutdown:
     /// what a load balancer needs to look elsewhere
     #[arg(long, default_value_t = 2_000, value_name = "MS")]

@@ -8,33 +8,37 @@ use http::{HeaderMap, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use model::{Reason, Rejection};
+use tokio::time::Instant;
 
-/// A signed body must have arrived after this long.
-const ARRIVAL_MAX: Duration = Duration::from_secs(30);
+use crate::in_flight::Room;
+
+/// A signed body must have arrived after this long, and the time that its bytes take at the lowest rate.
+const ARRIVAL_MAX: Duration = Duration::from_secs(10);
+const BYTES_PER_SECOND_MIN: u32 = 64 << 10;
 /// A refused body is read, and forgotten, for this long at most.
 const DISCARD_MAX: Duration = Duration::from_secs(2);
 
-/// Reads a body of at most `bytes_max`. One that came in one piece is not copied.
+/// Reads a body of at most `bytes_max`, for which there is room. One that came in one piece is not
+/// copied.
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: &mut Body,
-    bytes_max: usize,
+    (bytes_max, room): (usize, &mut Room<'_>),
 ) -> Result<Bytes, Rejection> {
     check_encoding(headers)?;
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(over(bytes_max));
     }
-    let late = |_| {
-        let seconds = ARRIVAL_MAX.as_secs();
-        Rejection::new(Reason::InvalidInput, format!("the body took more than {seconds} s"))
-    };
-    tokio::time::timeout(ARRIVAL_MAX, collect(body, bytes_max)).await.map_err(late)?
-}
-
-async fn collect(body: &mut Body, bytes_max: usize) -> Result<Bytes, Rejection> {
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    let began = Instant::now();
+    loop {
+        let arrived = (first.len() + whole.len()) as u64;
+        let for_bytes = Duration::from_millis(arrived * 1_000 / u64::from(BYTES_PER_SECOND_MIN));
+        let next = tokio::time::timeout_at(began + ARRIVAL_MAX + for_bytes, body.frame());
+        let Some(frame) = next.await.map_err(|_| late(arrived))? else {
+            break;
+        };
         let broken = |_| Rejection::new(Reason::InvalidInput, "the body ended before its end");
         let Ok(data) = frame.map_err(broken)?.into_data() else {
             continue;
@@ -42,6 +46,7 @@ async fn collect(body: &mut Body, bytes_max: usize) -> Result<Bytes, Rejection> 
         if first.len() + whole.len() + data.len() > bytes_max {
             return Err(over(bytes_max));
         }
+        room.take(data.len())?;
         if first.is_empty() && whole.is_empty() {
             first = data;
             continue;
@@ -80,6 +85,11 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Rejection> {
         )),
         Some(_) | None => Ok(()),
     }
+}
+
+fn late(arrived: u64) -> Rejection {
+    let message = format!("the body arrives too slowly: {arrived} bytes so far");
+    Rejection::new(Reason::InvalidInput, message)
 }
 
 fn over(bytes_max: usize) -> Rejection {

@@ -23,7 +23,9 @@ use proto::{
     watch::AppsReceiver,
 };
 
-use crate::{config::Options, control_planes::ControlPlanes, metrics::Metrics, router};
+use crate::{
+    config::Options, control_planes::ControlPlanes, in_flight::InFlight, metrics::Metrics, router,
+};
 
 /// Unix time in seconds.
 pub type Clock = fn() -> u64;
@@ -40,6 +42,7 @@ struct Parts {
     message_ids: MessageIds,
     /// `None` where requests are not limited by address.
     addresses: Option<Mutex<AddressLimit>>,
+    in_flight: InFlight,
     metrics: Metrics,
     clock: Clock,
     draining: AtomicBool,
@@ -73,6 +76,8 @@ impl Gateway {
         let metrics = Metrics::new();
         let timeout = Duration::from_millis(options.publish_timeout_ms);
         let control_planes = ControlPlanes::new(replicas, timeout, metrics.retries.clone());
+        let (requests, bytes) = (options.requests_in_flight_max, options.body_bytes_in_flight_max);
+        let in_flight = InFlight::new(requests, bytes, metrics.overloaded.clone());
         let window = Duration::from_secs(options.requests_per_address_window_seconds.into());
         let limit = options.requests_per_address;
         let addresses = AddressLimit::new(limit, window, ADDRESSES_MAX);
@@ -82,6 +87,7 @@ impl Gateway {
             apps,
             control_planes,
             message_ids: MessageIds::new(RandomState::new().hash_one("message ids")),
+            in_flight,
             metrics,
             clock,
             draining: AtomicBool::new(false),
@@ -179,6 +185,10 @@ impl Gateway {
 
     pub(crate) fn control_planes(&self) -> &ControlPlanes {
         &self.0.control_planes
+    }
+
+    pub(crate) fn in_flight(&self) -> &InFlight {
+        &self.0.in_flight
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -18,6 +18,7 @@ mod channels;
 mod control_planes;
 mod events;
 mod health;
+mod in_flight;
 mod info;
 mod metrics;
 mod response;

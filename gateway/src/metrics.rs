@@ -22,6 +22,8 @@ pub(crate) struct Metrics {
     pub addresses_evicted: Counter,
     /// Signed bodies over the cap.
     pub bodies_over_cap: Counter,
+    /// Requests that found no place or no room.
+    pub overloaded: Counter,
     /// Calls that were tried again at another control plane, or later at the same.
     pub retries: Counter,
 }
@@ -39,6 +41,7 @@ impl Metrics {
             addresses_refused: Counter::default(),
             addresses_evicted: Counter::default(),
             bodies_over_cap: Counter::default(),
+            overloaded: Counter::default(),
             retries: Counter::default(),
         }
     }
@@ -70,6 +73,7 @@ impl Metrics {
         let evicted = &self.addresses_evicted;
         counter("address_limit_evicted", "Windows given up, too many addresses", evicted);
         counter("bodies_over_cap", "Signed bodies over the cap", &self.bodies_over_cap);
+        counter("overloaded", "Requests refused, too many in flight", &self.overloaded);
         counter("retries", "Calls of control planes tried again", &self.retries);
     }
 }

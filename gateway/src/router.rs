@@ -65,8 +65,8 @@ where
     F: Future<Output = Result<Answer, Rejection>>,
 {
     let (quota, counted) = gateway.count(&request);
-    let outcome = match counted {
-        Ok(()) => match Signed::read(&gateway, request).await {
+    let outcome = match counted.and_then(|()| gateway.in_flight().enter()) {
+        Ok(_place) => match Signed::read(&gateway, request).await {
             Ok(signed) => endpoint(gateway.clone(), signed).await,
             Err(rejection) => Err(rejection),
         },

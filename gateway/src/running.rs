@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use proto::{
     convert,
     plane::{
+        identity::Role,
         operations::Operations,
         serve::{Listener, ListenerMetrics},
         tls::Tls,
@@ -51,7 +52,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let operations_tcp = bind(config.operations_listen).await?;
     let (address, operations_address) = (tcp.local_addr()?, operations_tcp.local_addr()?);
     let tls = Tls::configured(config.tls_certificate.zip(config.tls_key))?;
-    let replicas = Replicas::start(Seeds::at(&config.control_plane)?, caller());
+    let trust = config.internal_tls.trust(Role::Gateway)?;
+    let seeds = Seeds::at(&config.control_plane)?.trusting(trust)?;
+    let replicas = Replicas::start(seeds, caller());
     let watcher = Watcher {
         name: format!("gateway at {address}"),
         replicas: replicas.clone(),
@@ -114,5 +117,7 @@ fn register(operations: &Operations, metrics: &ListenerMetrics) {
         registry.register("failed", "Connections that ended early", failed);
         let exhausted = metrics.exhausted.clone();
         registry.register("exhausted", "Times no file descriptor was left", exhausted);
+        let evicted = metrics.evicted.clone();
+        registry.register("evicted", "Connections without a request that made room", evicted);
     });
 }

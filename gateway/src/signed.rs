@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http::{Extensions, header, request::Parts};
 use http_body::Body as _;
 use model::{App, AppId, AppSecret, ChannelName, Reason, Rejection, Secrets};
+use tokio::sync::OwnedSemaphorePermit;
 
 pub use claim::string_to_sign;
 pub use query::Query;
@@ -33,6 +34,8 @@ pub(crate) struct Signed {
     pub head: Parts,
     /// The bytes that were signed.
     pub body: Bytes,
+    /// Room for the body among those in flight.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Signed {
@@ -42,7 +45,7 @@ impl Signed {
         let (head, mut body) = request.into_parts();
         let bytes_max = gateway.options().request_body_bytes_max as usize;
         match Self::read_body(gateway, &head, &mut body, bytes_max).await {
-            Ok((app, body)) => Ok(Self { app, head, body }),
+            Ok((app, (body, _room))) => Ok(Self { app, head, body, _room }),
             Err(rejection) => {
                 content::discard(&head.headers, body, bytes_max);
                 Err(rejection)
@@ -75,10 +78,11 @@ impl Signed {
         head: &Parts,
         body: &mut Body,
         bytes_max: usize,
-    ) -> Result<(Arc<App>, Bytes), Rejection> {
+    ) -> Result<(Arc<App>, (Bytes, Option<OwnedSemaphorePermit>)), Rejection> {
         let (app, claimed) = verify(gateway, head)?;
         claimed.check_announced(body.size_hint().lower())?;
-        let read = content::read(&head.headers, body, bytes_max).await;
+        let mut room = gateway.in_flight().room();
+        let read = content::read(&head.headers, body, (bytes_max, &mut room)).await;
         let bytes = read.inspect_err(|rejection| {
             if rejection.reason == Reason::PayloadTooLarge {
                 gateway.metrics().bodies_over_cap.inc();
@@ -89,7 +93,7 @@ impl Signed {
             let message = format!("app {} is disabled", app.id);
             return Err(Rejection::new(Reason::Forbidden, message));
         }
-        Ok((app, bytes))
+        Ok((app, (bytes, room.keep())))
     }
 }
 

@@ -8,6 +8,8 @@ use tonic::{
 };
 use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
 
+use crate::plane::mtls::Mtls;
+
 /// A gRPC connection to a plane; cheap to clone.
 pub type Link = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, LinkError>;
 
@@ -42,6 +44,21 @@ where
 /// HTTP/2 pings notice a dead peer within seconds; a small stream window makes a stalled one push
 /// back early.
 pub fn remote(address: &str) -> Result<Link, tonic::transport::Error> {
+    let channel: Channel = endpoint(address)?.connect_lazy();
+    Ok(BoxCloneSyncService::new(channel.map_err(LinkError)))
+}
+
+/// The same to `https://host:port`, with certificates on both ends.
+pub fn secure(address: &str, mtls: &Mtls) -> Result<Link, tonic::transport::Error> {
+    let mtls = mtls.clone();
+    let connect = tower::service_fn(move |address| mtls.clone().connect(address));
+    // Under the scheme https tonic would encrypt what is encrypted already, so it is told another.
+    let endpoint = endpoint(&address.replacen("https://", "http://", 1))?;
+    let channel: Channel = endpoint.connect_with_connector_lazy(connect);
+    Ok(BoxCloneSyncService::new(channel.map_err(LinkError)))
+}
+
+fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {
     let endpoint = Endpoint::from_shared(address.to_owned())?
         .connect_timeout(Duration::from_secs(1))
         .tcp_nodelay(true)
@@ -50,6 +67,5 @@ pub fn remote(address: &str) -> Result<Link, tonic::transport::Error> {
         .keep_alive_while_idle(true)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20);
-    let channel: Channel = endpoint.connect_lazy();
-    Ok(BoxCloneSyncService::new(channel.map_err(LinkError)))
+    Ok(endpoint)
 }

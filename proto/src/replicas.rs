@@ -190,7 +190,7 @@ impl Shared {
                 looked_up = Some(Instant::now());
             }
             self.change(Directory::give_up);
-            self.keep_beating(&local, &mut beating);
+            self.keep_beating((&seeds, &local), &mut beating);
             tokio::select! {
                 _ = look.tick() => {}
                 _ = known.changed() => {}
@@ -201,7 +201,7 @@ impl Shared {
     /// Begins to beat where an address is new, ends where it is given up.
     fn keep_beating(
         self: &Arc<Self>,
-        local: &HashMap<String, Link>,
+        (seeds, local): (&Seeds, &HashMap<String, Link>),
         beating: &mut HashMap<String, CancellationToken>,
     ) {
         let wanted: Vec<String> = self.state().directory.addresses().map(str::to_owned).collect();
@@ -213,7 +213,7 @@ impl Shared {
                 self.beat(address.clone(), (link.clone(), true), beating);
                 continue;
             }
-            match Seeds::connect(address).and_then(|link| Ok((link, Seeds::connect(address)?))) {
+            match seeds.connect(address).and_then(|link| Ok((link, seeds.connect(address)?))) {
                 Ok((link, beats)) => {
                     self.state().links.insert(address.clone(), link);
                     self.beat(address.clone(), (beats, false), beating);

@@ -9,7 +9,7 @@ use std::{
 
 use model::{App, Apps};
 use prost::Message as _;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_stream::StreamExt as _;
 use tracing::{info, warn};
 
@@ -17,6 +17,7 @@ use crate::{
     internal::{
         AppRecord, WatchRequest, WatchResponse, settings_service_client::SettingsServiceClient,
     },
+    plane::complaints::Complaints,
     replicas::{Replica, Replicas},
 };
 
@@ -61,6 +62,7 @@ impl Watcher {
         sender: watch::Sender<Option<Arc<Apps>>>,
         mut records: HashMap<String, AppRecord>,
     ) {
+        let complaints = Complaints::default();
         let mut backoff = BACKOFF_MIN;
         let mut turn = 0;
         while !sender.is_closed() {
@@ -81,7 +83,10 @@ impl Watcher {
                 followed = self.follow(&replica, &sender, &mut records) => match followed {
                     Ok(()) => backoff = BACKOFF_MIN,
                     Err(status) => {
-                        warn!(error = status.message(), "settings watch broke; serving what is known");
+                        let error = status.message();
+                        if complaints.is_new(error, Instant::now().into_std()) {
+                            warn!(error, "settings watch broke; serving what is known");
+                        }
                     }
                 },
             }

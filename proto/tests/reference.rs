@@ -39,7 +39,8 @@ impl Comments {
         };
         let commented = locations.map(|one| {
             // Only a file's own comment is set apart from what follows it.
-            let detached = if one.path == [SYNTAX] { &one.leading_detached_comments[..] } else { &[] };
+            let detached =
+                if one.path == [SYNTAX] { &one.leading_detached_comments[..] } else { &[] };
             (one.path.clone(), text(one.leading_comments(), detached))
         });
         Self(commented.collect())
@@ -106,19 +107,27 @@ fn describe_service(
     line(page, "| call | takes | answers | |\n|---|---|---|---|");
     for (method, position) in service.method.iter().zip(0..) {
         let streamed = |is: bool| if is { "stream of " } else { "" };
-        line(page, &format!(
-            "| `{}` | {}{} | {}{} | {} |",
-            method.name(),
-            streamed(method.client_streaming()),
-            linked(method.input_type()),
-            streamed(method.server_streaming()),
-            linked(method.output_type()),
-            comments.in_cell(&[SERVICES, number, METHODS, position]),
-        ));
+        line(
+            page,
+            &format!(
+                "| `{}` | {}{} | {}{} | {} |",
+                method.name(),
+                streamed(method.client_streaming()),
+                linked(method.input_type()),
+                streamed(method.server_streaming()),
+                linked(method.output_type()),
+                comments.in_cell(&[SERVICES, number, METHODS, position]),
+            ),
+        );
     }
 }
 
-fn describe_message(page: &mut String, message: &DescriptorProto, comments: &Comments, place: &[i32]) {
+fn describe_message(
+    page: &mut String,
+    message: &DescriptorProto,
+    comments: &Comments,
+    place: &[i32],
+) {
     line(page, &format!("\n### {}\n", message.name()));
     let comment = comments.at(place);
     if !comment.is_empty() {
@@ -134,12 +143,15 @@ fn describe_message(page: &mut String, message: &DescriptorProto, comments: &Com
         let alternative = alternative.map(|one| {
             format!("one of `{}`. ", message.oneof_decl[usize::try_from(one).unwrap_or(0)].name())
         });
-        line(page, &format!(
-            "| `{}` | {} | {}{comment} |",
-            field.name(),
-            type_of(field, message),
-            alternative.unwrap_or_default(),
-        ));
+        line(
+            page,
+            &format!(
+                "| `{}` | {} | {}{comment} |",
+                field.name(),
+                type_of(field, message),
+                alternative.unwrap_or_default(),
+            ),
+        );
     }
     for (nested, number) in message.nested_type.iter().zip(0..) {
         if !nested.options.as_ref().is_some_and(|options| options.map_entry()) {
@@ -148,7 +160,12 @@ fn describe_message(page: &mut String, message: &DescriptorProto, comments: &Com
     }
 }
 
-fn describe_enum(page: &mut String, values: &EnumDescriptorProto, comments: &Comments, number: i32) {
+fn describe_enum(
+    page: &mut String,
+    values: &EnumDescriptorProto,
+    comments: &Comments,
+    number: i32,
+) {
     line(page, &format!("\n### {}\n\n{}\n", values.name(), comments.at(&[ENUMS, number])));
     line(page, "| value | |\n|---|---|");
     for (value, position) in values.value.iter().zip(0..) {

@@ -6,6 +6,10 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use proto::{
     link::{self, Link},
+    plane::{
+        mtls::{Mtls, MtlsFiles},
+        tls::TlsFiles,
+    },
     v1::{
         App, CreateAppRequest, DeleteAppRequest, GetAppRequest, ListAppsRequest,
         RetireAppSecretRequest, RotateAppSecretRequest, UpdateAppRequest, WatchAppsRequest,
@@ -18,7 +22,7 @@ use tonic::{Request, metadata::MetadataValue};
 /// Create, read, change and delete apps
 #[derive(Args, Debug)]
 pub(crate) struct Apps {
-    /// The operations listener of a control plane
+    /// The operations listener of a control plane; https:// where it is encrypted
     #[arg(long, default_value = "http://127.0.0.1:9601", value_name = "URL", global = true)]
     admin: String,
     /// The admin token; absent: the one that the all-in-one keeps under --data
@@ -27,6 +31,15 @@ pub(crate) struct Apps {
     /// Where the all-in-one keeps its data
     #[arg(long, default_value = "data", value_name = "FOLDER", global = true)]
     data: PathBuf,
+    /// Certificate of the role admin, PEM, for an encrypted operations listener
+    #[arg(long, requires_all = ["admin_key", "admin_ca"], value_name = "FILE", global = true)]
+    admin_certificate: Option<PathBuf>,
+    /// Key of that certificate, PEM
+    #[arg(long, value_name = "FILE", global = true)]
+    admin_key: Option<PathBuf>,
+    /// Certificate authority of the operations listener, PEM
+    #[arg(long, value_name = "FILE", global = true)]
+    admin_ca: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -72,7 +85,7 @@ enum Command {
 
 impl Apps {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let mut client = AppServiceClient::new(link::remote(&self.admin)?);
+        let mut client = AppServiceClient::new(self.link()?);
         let authorize = Authorize::new(self.token()?)?;
         let (app, secret) = match self.command {
             Command::List => return list(&mut client, &authorize).await,
@@ -112,6 +125,15 @@ impl Apps {
         };
         show(app.as_ref(), secret.as_deref());
         Ok(())
+    }
+
+    fn link(&self) -> anyhow::Result<Link> {
+        let own = self.admin_certificate.clone().zip(self.admin_key.clone());
+        let Some(((certificate, key), authority)) = own.zip(self.admin_ca.clone()) else {
+            return Ok(link::remote(&self.admin)?);
+        };
+        let files = MtlsFiles { own: TlsFiles { certificate, key }, authority };
+        Ok(link::secure(&self.admin, &Mtls::follow(files)?)?)
     }
 
     fn token(&self) -> anyhow::Result<String> {

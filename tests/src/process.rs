@@ -66,11 +66,17 @@ impl Process {
     /// Starts `carillon`, `carillon-gateway` and so on.
     #[must_use]
     pub fn start(program: &str, arguments: &[String]) -> Self {
+        Self::start_with_log(program, arguments, Stdio::null())
+    }
+
+    /// The same with what it logs going somewhere.
+    #[must_use]
+    pub fn start_with_log(program: &str, arguments: &[String], log: impl Into<Stdio>) -> Self {
         let child = Command::new(path(program))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .kill_on_drop(true)
             .spawn();
         Self { child: child.expect("the program can be started") }
@@ -78,14 +84,17 @@ impl Process {
 
     /// What a command prints; fails where it fails.
     pub async fn output(program: &str, arguments: &[&str]) -> String {
-        let output = Command::new(path(program))
-            .args(arguments)
-            .output()
-            .await
-            .expect("the program can be started");
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{program} {arguments:?}: {error}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let printed = Self::try_output(program, arguments).await;
+        printed.unwrap_or_else(|error| panic!("{program} {arguments:?}: {error}"))
+    }
+
+    /// What a command prints, or what it says where it fails.
+    pub async fn try_output(program: &str, arguments: &[&str]) -> Result<String, String> {
+        let output = Command::new(path(program)).args(arguments).output().await;
+        let output = output.expect("the program can be started");
+        let told = if output.status.success() { Ok(output.stdout) } else { Err(output.stderr) };
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        told.map(text).map_err(text)
     }
 
     /// Resident memory, in KiB.

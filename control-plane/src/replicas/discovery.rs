@@ -6,7 +6,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use proto::{
-    internal::{FollowRequest, peer_service_client::PeerServiceClient},
+    internal::{FollowRequest, FollowResponse, peer_service_client::PeerServiceClient},
     link::Link,
     replicas::{Before, Seeds},
 };
@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_stream::StreamExt as _;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::Status;
+use tonic::{Status, Streaming};
 use tracing::{debug, info};
 
 use super::{Replicas, SILENCE_MAX, forward::Forwarder};
@@ -26,6 +26,8 @@ use crate::metrics::DispatchMetrics;
 const PEERS_MAX: usize = 16;
 /// How often names are looked up again.
 const LOOKUP: Duration = Duration::from_secs(5);
+/// Silence is measured in so many intervals.
+const SLICES: u32 = 3;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// All holdings in one message.
@@ -36,7 +38,7 @@ const MESSAGE_BYTES_MAX: usize = 1 << 20;
 pub struct Discovery {
     replicas: Arc<Replicas>,
     metrics: DispatchMetrics,
-    seeds: Seeds,
+    seeds: Arc<Seeds>,
     /// Addresses that others have told of.
     told: mpsc::Receiver<String>,
     following: HashMap<String, AbortOnDropHandle<()>>,
@@ -50,6 +52,7 @@ impl Discovery {
     #[must_use]
     pub fn new(replicas: Arc<Replicas>, metrics: DispatchMetrics, seeds: Seeds) -> (Self, Told) {
         let (sender, told) = mpsc::channel(64);
+        let seeds = Arc::new(seeds);
         (Self { replicas, metrics, seeds, told, following: HashMap::new() }, sender)
     }
 
@@ -77,6 +80,7 @@ impl Discovery {
             return;
         }
         let contact = Contact {
+            seeds: Arc::clone(&self.seeds),
             replicas: Arc::clone(&self.replicas),
             metrics: self.metrics.clone(),
             address: address.clone(),
@@ -88,6 +92,7 @@ impl Discovery {
 
 /// The way to one address.
 struct Contact {
+    seeds: Arc<Seeds>,
     replicas: Arc<Replicas>,
     metrics: DispatchMetrics,
     address: String,
@@ -99,7 +104,7 @@ impl Contact {
         let mut backoff = BACKOFF_MIN;
         loop {
             let began = Instant::now();
-            let ended = match Seeds::connect(&self.address) {
+            let ended = match self.seeds.connect(&self.address) {
                 Ok(link) => self.follow(link).await,
                 Err(error) => Err(Status::invalid_argument(error.to_string())),
             };
@@ -123,8 +128,7 @@ impl Contact {
         let request = FollowRequest { caller: Some(self.replicas.myself()) };
         let opened = timeout(SILENCE_MAX, client.follow(request)).await;
         let mut states = opened.map_err(silent)??.into_inner();
-        let first = timeout(SILENCE_MAX, states.next()).await.map_err(silent)?;
-        let first = first.ok_or_else(ended)??;
+        let first = next(&mut states).await?;
         let now = || Instant::now().into_std();
         if !self.replicas.heard(&self.address, first, now()) {
             return Ok(());
@@ -136,13 +140,23 @@ impl Contact {
         self.replicas.look(now());
         loop {
             let state = tokio::select! {
-                state = timeout(SILENCE_MAX, states.next()) => state,
+                state = next(&mut states) => state?,
                 ended = &mut forwarding => return ended.and(Err(Status::unavailable("it ended"))),
             };
-            let state = state.map_err(silent)?.ok_or_else(ended)??;
             self.replicas.heard(&self.address, state, now());
         }
     }
+}
+
+/// The next state, unless the peer is silent for three intervals: so that one in which this process
+/// itself stood still does not count for all.
+async fn next(states: &mut Streaming<FollowResponse>) -> Result<FollowResponse, Status> {
+    for _ in 0..SLICES {
+        if let Ok(state) = timeout(SILENCE_MAX / SLICES, states.next()).await {
+            return state.ok_or_else(ended)?;
+        }
+    }
+    Err(Status::deadline_exceeded("the peer is silent"))
 }
 
 fn silent(_: tokio::time::error::Elapsed) -> Status {

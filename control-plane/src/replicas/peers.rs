@@ -78,6 +78,11 @@ impl Peers {
         news
     }
 
+    /// We could not hear them for a while.
+    pub(super) fn excuse(&mut self, now: Instant) {
+        self.by_address.values_mut().for_each(|peer| peer.heard = now);
+    }
+
     /// The stream of one has ended: it cannot be reached.
     pub(super) fn lost(&mut self, address: &str) {
         if let Some(peer) = self.by_address.get_mut(address) {

@@ -7,7 +7,6 @@ use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use model::{AppId, Reason, Rejection};
 use proto::{
     internal::AppRecord,
-    plane::serve::Peer,
     v1::{
         App, CreateAppRequest, CreateAppResponse, DeleteAppRequest, DeleteAppResponse,
         GetAppRequest, GetAppResponse, ListAppsRequest, ListAppsResponse, RetireAppSecretRequest,
@@ -18,10 +17,10 @@ use proto::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
-use tracing::info;
 
 use super::{
     admin::{AdminTokens, authorize},
+    audit::{Effect, Mutation},
     current::{Current, Cursor},
     random, update_mask,
     world::Step,
@@ -41,12 +40,10 @@ pub struct AppsAdministration {
 }
 
 impl AppsAdministration {
-    /// Who calls, for the audit log, and what they ask; refused without a token.
-    fn admit<T>(&self, request: Request<T>) -> Result<(String, T), Status> {
+    /// What somebody asks who may; reads leave no line in the audit log.
+    fn admit<T>(&self, request: Request<T>) -> Result<T, Status> {
         authorize(request.metadata(), &self.tokens).map_err(refused)?;
-        let peer = request.extensions().get::<Peer>();
-        let peer = peer.map_or_else(|| "this process".to_owned(), |peer| peer.address.to_string());
-        Ok((peer, request.into_inner()))
+        Ok(request.into_inner())
     }
 
     fn get(&self, app_id: &str) -> Result<App, Rejection> {
@@ -80,6 +77,43 @@ impl AppsAdministration {
         Ok(ListAppsResponse { apps, next_page_token })
     }
 
+    async fn create(&self, request: CreateAppRequest) -> Result<AppRecord, Rejection> {
+        let mut app = required(request.app)?;
+        app.key = or_made::<10>(&app.key);
+        let record = AppRecord {
+            app: Some(app),
+            current_secret: or_made::<16>(&request.secret),
+            previous_secret: String::new(),
+        };
+        self.writer.create(record).await
+    }
+
+    async fn update(&self, request: UpdateAppRequest) -> Result<Changed, Rejection> {
+        let wanted = required(request.app)?;
+        check_id(&wanted.app_id)?;
+        let paths = request.update_mask.unwrap_or_default().paths;
+        let update = |record: &mut AppRecord| {
+            let app = app_mut(record);
+            *app = update_mask::apply(&paths, app, &wanted)?;
+            Ok(())
+        };
+        self.writer.change(&wanted.app_id, wanted.revision, update).await
+    }
+
+    /// Tells the app's last revision; 0 where there was none, and that is allowed.
+    async fn delete(&self, request: &DeleteAppRequest) -> Result<u64, Rejection> {
+        let DeleteAppRequest { app_id, revision, allow_missing } = request;
+        check_id(app_id)?;
+        match self.writer.delete(app_id, *revision).await? {
+            Some(revision) => Ok(revision),
+            None if *allow_missing => Ok(0),
+            None => {
+                let message = format!("there is no app {app_id:?}");
+                Err(Rejection::field(Reason::AppNotFound, "app_id", message))
+            }
+        }
+    }
+
     async fn rotate(&self, request: &RotateAppSecretRequest) -> Result<Changed, Rejection> {
         check_id(&request.app_id)?;
         let secret = or_made::<16>(&request.secret);
@@ -94,6 +128,16 @@ impl AppsAdministration {
         };
         self.writer.change(&request.app_id, request.revision, rotate).await
     }
+
+    async fn retire(&self, request: &RetireAppSecretRequest) -> Result<Changed, Rejection> {
+        check_id(&request.app_id)?;
+        let retire = |record: &mut AppRecord| {
+            record.previous_secret.clear();
+            app_mut(record).previous_secret_valid = false;
+            Ok(())
+        };
+        self.writer.change(&request.app_id, request.revision, retire).await
+    }
 }
 
 #[tonic::async_trait]
@@ -102,17 +146,12 @@ impl AppService for AppsAdministration {
         &self,
         request: Request<CreateAppRequest>,
     ) -> Result<Response<CreateAppResponse>, Status> {
-        let (peer, request) = self.admit(request)?;
-        let mut app = required(request.app).map_err(refused)?;
-        app.key = or_made::<10>(&app.key);
-        let record = AppRecord {
-            app: Some(app),
-            current_secret: or_made::<16>(&request.secret),
-            previous_secret: String::new(),
-        };
-        let created = self.writer.create(record).await.map_err(refused)?;
+        let (mutation, request) = Mutation::admit(&self.tokens, request)?;
+        let created = mutation.end(self.create(request).await, |created| {
+            let App { app_id, revision, .. } = public(created);
+            Effect { app_id, to: revision, ..Effect::default() }
+        })?;
         let app = public(&created);
-        info!(peer, app_id = app.app_id, revision = app.revision, "audit: app created");
         let secret = created.current_secret;
         Ok(Response::new(CreateAppResponse { app: Some(app), secret }))
     }
@@ -121,7 +160,7 @@ impl AppService for AppsAdministration {
         &self,
         request: Request<GetAppRequest>,
     ) -> Result<Response<GetAppResponse>, Status> {
-        let (_, request) = self.admit(request)?;
+        let request = self.admit(request)?;
         let app = self.get(&request.app_id).map_err(refused)?;
         Ok(Response::new(GetAppResponse { app: Some(app) }))
     }
@@ -130,7 +169,7 @@ impl AppService for AppsAdministration {
         &self,
         request: Request<ListAppsRequest>,
     ) -> Result<Response<ListAppsResponse>, Status> {
-        let (_, request) = self.admit(request)?;
+        let request = self.admit(request)?;
         self.list(&request).map(Response::new).map_err(refused)
     }
 
@@ -138,35 +177,20 @@ impl AppService for AppsAdministration {
         &self,
         request: Request<UpdateAppRequest>,
     ) -> Result<Response<UpdateAppResponse>, Status> {
-        let (peer, request) = self.admit(request)?;
-        let wanted = required(request.app).map_err(refused)?;
-        check_id(&wanted.app_id).map_err(refused)?;
-        let paths = request.update_mask.unwrap_or_default().paths;
-        let update = |record: &mut AppRecord| {
-            let app = app_mut(record);
-            *app = update_mask::apply(&paths, app, &wanted)?;
-            Ok(())
-        };
-        let changed = self.writer.change(&wanted.app_id, wanted.revision, update).await;
-        let app = audited(&peer, "audit: app updated", &changed.map_err(refused)?);
-        Ok(Response::new(UpdateAppResponse { app: Some(app) }))
+        let (mutation, request) = Mutation::admit(&self.tokens, request)?;
+        let changed = mutation.end(self.update(request).await, effect)?;
+        Ok(Response::new(UpdateAppResponse { app: Some(public(&changed.after)) }))
     }
 
     async fn delete_app(
         &self,
         request: Request<DeleteAppRequest>,
     ) -> Result<Response<DeleteAppResponse>, Status> {
-        let (peer, request) = self.admit(request)?;
-        let DeleteAppRequest { app_id, revision, allow_missing } = request;
-        check_id(&app_id).map_err(refused)?;
-        match self.writer.delete(&app_id, revision).await.map_err(refused)? {
-            Some(revision) => info!(peer, app_id, revision, "audit: app deleted"),
-            None if allow_missing => {}
-            None => {
-                let message = format!("there is no app {app_id:?}");
-                return Err(refused(Rejection::field(Reason::AppNotFound, "app_id", message)));
-            }
-        }
+        let (mutation, request) = Mutation::admit(&self.tokens, request)?;
+        mutation.end(self.delete(&request).await, |from| {
+            let app_id = request.app_id.clone();
+            Effect { app_id, from: *from, ..Effect::default() }
+        })?;
         Ok(Response::new(DeleteAppResponse {}))
     }
 
@@ -174,9 +198,9 @@ impl AppService for AppsAdministration {
         &self,
         request: Request<RotateAppSecretRequest>,
     ) -> Result<Response<RotateAppSecretResponse>, Status> {
-        let (peer, request) = self.admit(request)?;
-        let changed = self.rotate(&request).await.map_err(refused)?;
-        let app = audited(&peer, "audit: secret rotated", &changed);
+        let (mutation, request) = Mutation::admit(&self.tokens, request)?;
+        let changed = mutation.end(self.rotate(&request).await, effect)?;
+        let app = public(&changed.after);
         let secret = changed.after.current_secret;
         Ok(Response::new(RotateAppSecretResponse { app: Some(app), secret }))
     }
@@ -185,16 +209,9 @@ impl AppService for AppsAdministration {
         &self,
         request: Request<RetireAppSecretRequest>,
     ) -> Result<Response<RetireAppSecretResponse>, Status> {
-        let (peer, request) = self.admit(request)?;
-        check_id(&request.app_id).map_err(refused)?;
-        let retire = |record: &mut AppRecord| {
-            record.previous_secret.clear();
-            app_mut(record).previous_secret_valid = false;
-            Ok(())
-        };
-        let changed = self.writer.change(&request.app_id, request.revision, retire).await;
-        let app = audited(&peer, "audit: secret retired", &changed.map_err(refused)?);
-        Ok(Response::new(RetireAppSecretResponse { app: Some(app) }))
+        let (mutation, request) = Mutation::admit(&self.tokens, request)?;
+        let changed = mutation.end(self.retire(&request).await, effect)?;
+        Ok(Response::new(RetireAppSecretResponse { app: Some(public(&changed.after)) }))
     }
 
     type WatchAppsStream = BoxStream<'static, Result<WatchAppsResponse, Status>>;
@@ -235,13 +252,11 @@ fn told(step: &Step) -> impl Iterator<Item = WatchAppsResponse> {
     upserts.chain(removed).chain(end).map(|change| WatchAppsResponse { change: Some(change) })
 }
 
-/// One line per change: who, what, which app, from where to where; never a secret.
-fn audited(peer: &str, what: &'static str, changed: &Changed) -> App {
+/// From where to where an app went, for the audit log; never a secret.
+fn effect(changed: &Changed) -> Effect {
     let (before, after) = (public(&changed.before), public(&changed.after));
     let paths = update_mask::changed_paths(&before, &after).join(" ");
-    let (from, to) = (before.revision, after.revision);
-    info!(peer, app_id = after.app_id, revision = to, from, paths, "{what}");
-    after
+    Effect { app_id: after.app_id, from: before.revision, to: after.revision, paths }
 }
 
 /// What anyone but a plane may know of a record.

@@ -8,7 +8,8 @@ use super::config::Common;
 
 /// Starts logging; a second call in one process changes nothing.
 pub fn start(common: &Common) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&common.log_level)?;
+    // Whatever the level, who changed which app is logged; a filter that names `audit` has its way.
+    let filter = EnvFilter::try_new(format!("audit=info,{}", common.log_level))?;
     let json = match common.log_format.as_str() {
         "json" => true,
         "text" => false,

@@ -29,14 +29,23 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use super::tls::Tls;
+use super::{
+    complaints::Complaints,
+    descriptors::Reserve,
+    failure,
+    handshakes::{Handshake, Handshakes},
+    identity::Identity,
+    tls::Tls,
+};
 
-/// A client has this long to send its TLS hello and the head of each request.
+/// A client has this long to send the head of each request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// After this long the process ends although requests are in flight.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait when the process has no file descriptor left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+/// So many pauses in a row are given connections that end to make room; then some are turned away.
+const EXHAUSTED_PAUSES_MAX: u32 = 20;
 
 /// What came in: the bytes of a connection, encrypted or not.
 #[derive(Debug)]
@@ -78,12 +87,17 @@ pub struct ListenerMetrics {
     pub failed: Counter,
     /// Times the process had no file descriptor for a new connection.
     pub exhausted: Counter,
+    /// Connections that gave their place up before their first request, because others waited.
+    pub evicted: Counter,
 }
 
 impl Listener {
     /// Accepts and serves until `shutdown`; then finishes what is in flight, for at most ten seconds.
     pub async fn serve(self, metrics: ListenerMetrics, shutdown: impl Future<Output = ()>) {
         let servers = Arc::new(Servers::new());
+        let complaints = Arc::new(Complaints::default());
+        let handshakes = Handshakes::new(metrics.evicted.clone());
+        let (mut reserve, mut pauses) = (Reserve::take(), 0);
         let drain = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(self.connections_max));
         tokio::pin!(shutdown);
@@ -92,6 +106,10 @@ impl Listener {
                 () = &mut shutdown => break,
                 place = Arc::clone(&places).acquire_owned() => place,
             };
+            let handshake = tokio::select! {
+                () = &mut shutdown => break,
+                handshake = handshakes.begin() => handshake,
+            };
             let accepted = tokio::select! {
                 () = &mut shutdown => break,
                 accepted = self.tcp.accept() => accepted,
@@ -99,10 +117,14 @@ impl Listener {
             let (tcp, address) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    pause_after(&error, &metrics).await;
+                    pauses += pause_after(&error, &metrics).await;
+                    if pauses >= EXHAUSTED_PAUSES_MAX {
+                        reserve.spend(&self.tcp);
+                    }
                     continue;
                 }
             };
+            pauses = 0;
             metrics.accepted.inc();
             let connection = Accepted {
                 tcp,
@@ -110,12 +132,15 @@ impl Listener {
                 acceptor: self.tls.as_ref().map(Tls::acceptor),
                 router: self.router.clone(),
                 watcher: drain.watcher(),
+                handshake: Arc::new(handshake),
             };
             let (servers, failed) = (Arc::clone(&servers), metrics.failed.clone());
+            let mutual = self.tls.as_ref().is_some_and(Tls::is_mutual);
+            let complaints = mutual.then(|| Arc::clone(&complaints));
             tokio::spawn(async move {
                 if let Err(error) = connection.serve(&servers).await {
                     failed.inc();
-                    debug!(error, %address, "connection ended early");
+                    tell_failure(&error, address, complaints.as_deref());
                 }
                 drop(place);
             });
@@ -127,17 +152,30 @@ impl Listener {
     }
 }
 
-/// An accept that failed: a pause where the process is out of descriptors, else nothing.
-async fn pause_after(error: &io::Error, metrics: &ListenerMetrics) {
+/// Strangers fail all the time on a public listener; among planes it is a mistake somebody wants to see.
+fn tell_failure(error: &str, address: SocketAddr, complaints: Option<&Complaints>) {
+    let complaint = || format!("{} {error}", address.ip());
+    let now = tokio::time::Instant::now().into_std();
+    if complaints.is_some_and(|complaints| complaints.is_new(&complaint(), now)) {
+        warn!(error, %address, "a connection between planes failed");
+    } else {
+        debug!(error, %address, "connection ended early");
+    }
+}
+
+/// An accept that failed: a pause where the process is out of descriptors, else nothing. Tells how many
+/// pauses that were.
+async fn pause_after(error: &io::Error, metrics: &ListenerMetrics) -> u32 {
     const EMFILE: i32 = 24;
     const ENFILE: i32 = 23;
     if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) {
         metrics.exhausted.inc();
         warn!(%error, "no file descriptor for a new connection");
         tokio::time::sleep(EXHAUSTED_PAUSE).await;
-    } else {
-        debug!(%error, "accept failed");
+        return 1;
     }
+    debug!(%error, "accept failed");
+    0
 }
 
 /// One server per version of HTTP: which one is decided here, under a deadline.
@@ -199,31 +237,50 @@ struct Accepted {
     acceptor: Option<TlsAcceptor>,
     router: Router,
     watcher: Watcher,
+    handshake: Arc<Handshake>,
 }
 
 impl Accepted {
     async fn serve(self, servers: &Servers) -> Result<(), String> {
+        let handshake = Arc::clone(&self.handshake);
+        tokio::select! {
+            served = self.to_the_end(servers) => served,
+            () = handshake.lost() => Err("no request in time".to_owned()),
+        }
+    }
+
+    async fn to_the_end(self, servers: &Servers) -> Result<(), String> {
         // A small event must not wait for more to come.
         let _ = self.tcp.set_nodelay(true);
         let peer = Peer { address: self.address, encrypted: self.acceptor.is_some() };
+        let mut identity = None;
         let (stream, http2) = match self.acceptor {
             None => {
-                let told = tokio::time::timeout(HEAD_TIMEOUT, speaks_http2(&self.tcp)).await;
-                let http2 = told.map_err(|_| "no request in time".to_owned())?;
-                (Stream::Plain(self.tcp), http2.map_err(|error| error.to_string())?)
+                let http2 = speaks_http2(&self.tcp).await.map_err(|error| error.to_string())?;
+                (Stream::Plain(self.tcp), http2)
             }
             Some(acceptor) => {
-                let handshake = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(self.tcp));
-                let encrypted = handshake.await.map_err(|_| "no TLS hello in time".to_owned())?;
-                let encrypted = encrypted.map_err(|error| error.to_string())?;
-                let http2 = encrypted.get_ref().1.alpn_protocol() == Some(b"h2");
+                let encrypted = acceptor.accept(self.tcp).await;
+                let encrypted = encrypted.map_err(|error| failure::explained(&error))?;
+                let session = encrypted.get_ref().1;
+                let http2 = session.alpn_protocol() == Some(b"h2");
+                let shown = session.peer_certificates().and_then(<[_]>::first);
+                identity = shown.map(|certificate| Arc::new(Identity::of(certificate)));
                 (Stream::Tls(Box::new(encrypted)), http2)
             }
         };
         let server = if http2 { &servers.http2 } else { &servers.http1 };
-        let router = self.router;
+        let (router, handshake) = (self.router, self.handshake);
+        if http2 {
+            // A client of HTTP/2 connects before it has anything to ask, and keeps the connection.
+            handshake.finish();
+        }
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            handshake.finish();
             request.extensions_mut().insert(peer);
+            if let Some(identity) = &identity {
+                request.extensions_mut().insert(Arc::clone(identity));
+            }
             router.clone().oneshot(request)
         });
         let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);

@@ -26,7 +26,8 @@ struct Entry {
     seeded: bool,
     /// The last answer, or the beginning.
     heard: Instant,
-    alive: bool,
+    /// Since when it answers; `None` while it does not.
+    alive: Option<Instant>,
     standing: Standing,
     /// What it has said of all of them.
     told: Vec<Told>,
@@ -68,8 +69,8 @@ impl Directory {
             return false;
         };
         entry.heard = now;
-        let changed = !entry.alive || entry.standing != standing || entry.told != replicas;
-        entry.alive = true;
+        let changed = entry.alive.is_none() || entry.standing != standing || entry.told != replicas;
+        entry.alive.get_or_insert(now);
         if !changed {
             return false;
         }
@@ -87,11 +88,12 @@ impl Directory {
 
     /// An address answers no more; returns whether it did until now.
     pub(super) fn lose(&mut self, address: &str, now: Instant) -> bool {
-        let Some(entry) = self.entries.get_mut(address).filter(|entry| entry.alive) else {
+        let Some(entry) = self.entries.get_mut(address).filter(|entry| entry.alive.is_some())
+        else {
             return false;
         };
-        entry.alive = false;
-        if self.entries.values().all(|entry| !entry.alive) {
+        entry.alive = None;
+        if self.entries.values().all(|entry| entry.alive.is_none()) {
             self.dead_since = Some(now);
         }
         true
@@ -99,12 +101,12 @@ impl Directory {
 
     /// Gives up addresses that nobody names and nobody answers at; returns whether there were any.
     pub(super) fn give_up(&mut self, now: Instant) -> bool {
-        let living = self.entries.values().filter(|entry| entry.alive);
+        let living = self.entries.values().filter(|entry| entry.alive.is_some());
         let named: BTreeSet<String> =
             living.flat_map(|entry| entry.told.iter().map(|told| told.address.clone())).collect();
         let before = self.entries.len();
         self.entries.retain(|address, entry| {
-            let wanted = entry.alive || entry.seeded || named.contains(address);
+            let wanted = entry.alive.is_some() || entry.seeded || named.contains(address);
             wanted || now.saturating_duration_since(entry.heard) < GIVEN_UP_AFTER
         });
         self.entries.len() != before
@@ -116,18 +118,17 @@ impl Directory {
         owner != 0 && self.living(owner).is_some_and(|first| first != address)
     }
 
-    /// The address that counts for a living control plane. Which of several it is changes only when
-    /// one of them dies.
+    /// The address that counts for a living control plane: the one that has answered for longest.
     fn living(&self, owner: u64) -> Option<&str> {
-        let mut living =
-            self.entries.iter().filter(|(_, entry)| entry.alive && entry.standing.owner == owner);
-        living.next().map(|(address, _)| address.as_str())
+        let same = self.entries.iter().filter(|(_, entry)| entry.standing.owner == owner);
+        let living = same.filter_map(|(address, entry)| Some((entry.alive?, address.as_str())));
+        living.min().map(|(_, address)| address)
     }
 
     /// Each address, who answers there, and whether it does; no control plane twice.
     pub(super) fn known(&self) -> impl Iterator<Item = (&str, &Standing, bool)> {
         let known = self.entries.iter().filter(|(address, _)| !self.is_duplicate(address));
-        known.map(|(address, entry)| (address.as_str(), &entry.standing, entry.alive))
+        known.map(|(address, entry)| (address.as_str(), &entry.standing, entry.alive.is_some()))
     }
 
     /// All addresses.
@@ -144,7 +145,7 @@ impl Directory {
             return;
         }
         let standing = Standing { name: address.to_owned(), owner: 0, eligible: false };
-        let entry = Entry { seeded, heard: now, alive: false, standing, told: Vec::new() };
+        let entry = Entry { seeded, heard: now, alive: None, standing, told: Vec::new() };
         self.entries.insert(address.to_owned(), entry);
     }
 }
@@ -188,8 +189,13 @@ mod tests {
         assert!(!directory.hear("http://10.0.0.1", answer(1, &all), now), "nothing is new");
         assert_eq!(directory.addresses().count(), 4, "the one that answers is not dialled twice");
         assert!(directory.hear("http://10.0.0.2", answer(2, &all), now));
-        assert!(directory.hear("http://cp-1", answer(2, &all), now));
+        let later = now + Duration::from_secs(1);
+        assert!(directory.hear("http://cp-1", answer(2, &all), later));
         assert!(directory.is_duplicate("http://cp-1"));
+        directory.seed(&seeds(&["http://10.0.0.1", "http://10.0.0.0"]), later);
+        directory.hear("http://10.0.0.0", answer(1, &all), later);
+        assert!(!directory.is_duplicate("http://10.0.0.1"), "it was there before");
+        directory.lose("http://10.0.0.0", later);
         assert_eq!(
             shown(&directory),
             [

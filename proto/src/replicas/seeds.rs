@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use http::Uri;
 use tracing::debug;
 
-use crate::link::{self, Link};
+use crate::{link::Link, plane::internal_tls::Trust};
 
 /// Where control planes are looked for first.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,8 @@ pub struct Seeds {
     addresses: Vec<Uri>,
     /// In this process.
     pub(super) links: Vec<Link>,
+    /// How they are called.
+    trust: Trust,
 }
 
 impl Seeds {
@@ -30,18 +32,26 @@ impl Seeds {
             Ok(uri)
         };
         let addresses = addresses.into_iter().map(parse).collect::<Result<_, _>>()?;
-        Ok(Self { addresses, links: Vec::new() })
+        Ok(Self { addresses, links: Vec::new(), trust: Trust::default() })
+    }
+
+    /// The same, called with these certificates, or in clear text where that is allowed.
+    pub fn trusting(self, trust: Trust) -> anyhow::Result<Self> {
+        for address in &self.addresses {
+            trust.link(&plain(address))?;
+        }
+        Ok(Self { trust, ..self })
     }
 
     /// A control plane in this process.
     #[must_use]
     pub fn local(link: Link) -> Self {
-        Self { addresses: Vec::new(), links: vec![link] }
+        Self { links: vec![link], ..Self::default() }
     }
 
     /// A link to one of them, or to one that another has named: the one place that makes any.
-    pub fn connect(address: &str) -> anyhow::Result<Link> {
-        Ok(link::remote(address)?)
+    pub fn connect(&self, address: &str) -> anyhow::Result<Link> {
+        self.trust.link(address)
     }
 
     /// Whether names have to be looked up again and again.

@@ -96,9 +96,9 @@ pub(crate) fn number(value: &Value) -> u16 {
 
 /// `$(NAME)` replaced; one that nobody knows stays, as a kubelet leaves it, and fails the test.
 fn expanded(template: &str, known: &[(String, String)]) -> String {
-    let whole = known
-        .iter()
-        .fold(template.to_owned(), |whole, (name, value)| whole.replace(&format!("$({name})"), value));
+    let whole = known.iter().fold(template.to_owned(), |whole, (name, value)| {
+        whole.replace(&format!("$({name})"), value)
+    });
     assert!(!whole.contains("$("), "{template} names a variable that does not stand before it");
     whole
 }

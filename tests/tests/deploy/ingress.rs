@@ -67,18 +67,15 @@ fn written(rules: &Value, endpoints: impl Fn(&str, &str) -> Vec<String>) -> Stri
             servers.iter().map(|server| format!("server {server} max_fails=0;")).collect();
         let servers = if servers.is_empty() { NOBODY } else { &servers };
         // A prefix counts by whole elements: /app is not the beginning of /apps.
-        write!(
-            upstreams,
-            "upstream service{number} {{ {servers} keepalive 32; }}\n"
-        )
-        .and_then(|()| {
-            write!(
-                locations,
-                "location = {path} {{ proxy_pass http://service{number}; }}\n\
+        write!(upstreams, "upstream service{number} {{ {servers} keepalive 32; }}\n")
+            .and_then(|()| {
+                write!(
+                    locations,
+                    "location = {path} {{ proxy_pass http://service{number}; }}\n\
                  location {path}/ {{ proxy_pass http://service{number}; }}\n"
-            )
-        })
-        .expect("a string grows");
+                )
+            })
+            .expect("a string grows");
     }
     format!(
         "daemon off; worker_processes 1; worker_shutdown_timeout 240s; pid nginx.pid;\n\

@@ -44,9 +44,7 @@ fn prepare() {
 pub(crate) fn connect(name: &str, number: u16, address: &str) {
     let outer = format!("pod{number}");
     run("ip", &["netns", "add", name]);
-    run("ip", &[
-        "link", "add", &outer, "type", "veth", "peer", "name", "eth0", "netns", name,
-    ]);
+    run("ip", &["link", "add", &outer, "type", "veth", "peer", "name", "eth0", "netns", name]);
     run("ip", &["link", "set", &outer, "master", "pods", "up"]);
     run("ip", &["-n", name, "address", "add", &format!("{address}/16"), "dev", "eth0"]);
     run("ip", &["-n", name, "link", "set", "eth0", "up"]);

@@ -34,7 +34,8 @@ fn containers_are_confined() {
         }
         for volume in items(&pod["volumes"]) {
             assert!(volume["hostPath"].is_null(), "{name}");
-            let unbounded = volume["emptyDir"].is_object() && volume["emptyDir"]["sizeLimit"].is_null();
+            let unbounded =
+                volume["emptyDir"].is_object() && volume["emptyDir"]["sizeLimit"].is_null();
             assert!(!unbounded, "{name}: an emptyDir has a bound");
         }
     });
@@ -55,7 +56,10 @@ fn containers_are_bounded_and_probed() {
         let name = container.name();
         for bound in ["requests", "limits"] {
             for resource in ["cpu", "memory"] {
-                assert!(own["resources"][bound][resource].is_string(), "{name}: {bound} {resource}");
+                assert!(
+                    own["resources"][bound][resource].is_string(),
+                    "{name}: {bound} {resource}"
+                );
             }
         }
         for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {

@@ -34,7 +34,14 @@ const DOORS: [(&str, u16, &[&str]); 10] = [
     ("etcd", 2381, &[]),
 ];
 const TRYING: [&str; 8] = [
-    "ingress", "prometheus", "backend", "stranger", "gateway-0", "data-plane-0", "control-plane-0", "etcd-0",
+    "ingress",
+    "prometheus",
+    "backend",
+    "stranger",
+    "gateway-0",
+    "data-plane-0",
+    "control-plane-0",
+    "etcd-0",
 ];
 
 const BROWSERS: usize = 20;

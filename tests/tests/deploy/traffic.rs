@@ -109,8 +109,7 @@ async fn publish(ingress: SocketAddr, stop: CancellationToken) -> Vec<Published>
         let number = published.len() as u64;
         let begun = Instant::now();
         let backend = Backend::new(ingress, Credentials::default());
-        let event =
-            json!({ "name": "item", "channel": CHANNEL, "data": number.to_string() });
+        let event = json!({ "name": "item", "channel": CHANNEL, "data": number.to_string() });
         let answer = backend.publish(&event).await;
         assert_eq!(answer.status, 200, "publish {number}: {}", answer.text);
         published.push(Published { number, begun, answered: Instant::now() });

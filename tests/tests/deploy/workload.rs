@@ -106,8 +106,7 @@ impl Cluster {
         peers.push(peer.clone());
         self.close_off(&peers);
         let hosts = state.names.path().to_owned();
-        let storage =
-            Storage { folder: self.folder.path(), hosts: &hosts, secrets: &self.secrets };
+        let storage = Storage { folder: self.folder.path(), hosts: &hosts, secrets: &self.secrets };
         let pod = Pod::start(peer, container, &storage);
         state.pods.push(pod);
     }
@@ -184,7 +183,8 @@ impl Cluster {
             let target = ports.find(|known| known["name"] == port).map(|port| &port["targetPort"]);
             let target = text(target.expect("the Ingress names a port of the Service"));
             let pods = state.pods.iter().filter(|pod| pod.in_service);
-            let behind = pods.filter(|pod| has_labels(&pod.peer.labels, &service["spec"]["selector"]));
+            let behind =
+                pods.filter(|pod| has_labels(&pod.peer.labels, &service["spec"]["selector"]));
             behind.map(|pod| pod.socket(pod.peer.ports[target]).to_string()).collect()
         });
     }
