@@ -11,6 +11,7 @@ mod manifests;
 mod names;
 mod pod;
 mod policy;
+mod probes;
 mod rollout;
 mod secrets;
 mod traffic;

@@ -16,6 +16,7 @@ use crate::{
     container::number,
     ingress, machine,
     manifests::{items, name_of, text},
+    probes,
     traffic::Traffic,
     workload::Cluster,
 };
@@ -56,7 +57,8 @@ fn development_delivers_and_keeps_its_doors_shut() {
             an_event_reaches_a_browser(&cluster).await;
             an_event_comes_by_grpc(&cluster).await;
             doors_are_shut(&cluster).await;
-            probes_and_metrics_answer(&cluster).await;
+            probes::all_answer(&cluster).await;
+            probes::metrics_are_those_of_the_documents(&cluster).await;
         });
     }
 }
@@ -156,25 +158,6 @@ async fn doors_are_shut(cluster: &Cluster) {
         }
     }
     assert!(tries.join_all().await.len() > DOORS.len());
-}
-
-async fn probes_and_metrics_answer(cluster: &Cluster) {
-    for pod in cluster.pods().await {
-        for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
-            assert!(cluster.passes(&pod.name, probe).await, "{}: {probe}", pod.name);
-        }
-    }
-    for (plane, metric) in [
-        ("gateway", "carillon_gateway_requests_total{"),
-        ("data-plane", "carillon_data_plane_sockets "),
-    ] {
-        let pod = cluster.pods_of(plane).await.remove(0);
-        let address = format!("{}:9601", pod.address).parse().expect("an address");
-        let (status, text) = get(address, "/metrics").await;
-        assert_eq!(status, 200);
-        let told = text.lines().any(|line| line.starts_with(metric));
-        assert!(told, "the autoscaler reads {metric}");
-    }
 }
 
 /// As `kubectl rollout restart` does it.
