@@ -210,7 +210,7 @@ fn linked(name: &str) -> String {
 /// Lines that are set off by blanks are examples.
 fn indented(comment: &str) -> String {
     let line = |line: &str| {
-        if line.starts_with("  ") { format!("    {}", line.trim_start()) } else { line.to_owned() }
+        if line.starts_with("  ") { format!("  {line}") } else { line.to_owned() }
     };
     let mut lines: Vec<String> = Vec::new();
     for one in comment.lines() {

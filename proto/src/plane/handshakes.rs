@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// At once; more wait in the kernel's backlog.
+/// At once; one more is accepted and waits, others in the kernel's backlog.
 const HANDSHAKES_MAX: usize = 512;
 /// From accept to the head of the first request.
 const DEADLINE: Duration = Duration::from_secs(10);
