@@ -40,6 +40,8 @@ pub struct DispatchMetrics {
     pub recovered: Counter,
     /// Times this process stood still.
     pub stalls: Counter,
+    /// Events of former owners that nodes told of too late.
+    pub recovered_late: Counter,
     /// Messages sent on to other control planes.
     pub forwarded: Counter,
     /// Messages for other control planes that were dropped.
@@ -86,6 +88,7 @@ impl DispatchMetrics {
         counter("shard_losses", "Shards that another control plane took", &self.shards_lost);
         counter("recovered_events", "Events dispatched again in a takeover", &self.recovered);
         counter("stalls", "Times this process stood still", &self.stalls);
+        counter("recovered_late", "Events of former owners told of too late", &self.recovered_late);
         counter("forwards", "Messages sent on to other control planes", &self.forwarded);
         counter("forwards_dropped", "Messages to others that were dropped", &self.forwards_dropped);
         counter("sent_again", "Events sent once more to a new owner", &self.sent_again);

@@ -94,6 +94,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let settings = settings(&config.etcd_endpoints, &config.data, &config.options).await?;
     let operations = Operations::default();
     let loaded = operations.condition("settings");
+    let accepting = operations.condition("accepting");
+    accepting.set(true);
     tokio::spawn(when_loaded(settings.clone(), loaded));
     let cluster = Cluster {
         name: config.name,
@@ -115,6 +117,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         let drained = ended.clone();
         let stop = async {
             shutdown.cancelled().await;
+            accepting.set(false);
             stopped.hand_over().await;
             // By then what is in flight has been acknowledged, or is waited for no longer.
             tokio::time::sleep(2 * LAG_MAX).await;

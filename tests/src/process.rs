@@ -1,6 +1,7 @@
 //! The programs as processes of their own.
 
 use std::{
+    fs::File,
     net::TcpListener,
     path::PathBuf,
     process::{Command as BlockingCommand, Stdio},
@@ -50,10 +51,23 @@ pub fn build() {
     LazyLock::force(&PROGRAMS);
 }
 
-/// Where a program is, once it is built.
+/// The file of a program of ours.
 #[must_use]
-pub fn path(program: &str) -> PathBuf {
-    PROGRAMS.join(program)
+pub fn program(name: &str) -> PathBuf {
+    PROGRAMS.join(name)
+}
+
+/// What to start, where, and who keeps what it says.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The file, or a name that the system finds.
+    pub program: PathBuf,
+    /// Its command line.
+    pub arguments: Vec<String>,
+    /// The network namespace that it runs in; `None`: that of the test.
+    pub namespace: Option<String>,
+    /// What it prints is appended here.
+    pub log: PathBuf,
 }
 
 /// A running program; it is killed when this is dropped.
@@ -72,10 +86,34 @@ impl Process {
     /// The same with what it logs going somewhere.
     #[must_use]
     pub fn start_with_log(program: &str, arguments: &[String], log: impl Into<Stdio>) -> Self {
-        let child = Command::new(path(program))
+        let child = Command::new(PROGRAMS.join(program))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn();
+        Self { child: child.expect("the program can be started") }
+    }
+
+    /// Starts any program in any place.
+    #[must_use]
+    pub fn launch(launch: &Launch) -> Self {
+        let log = File::options().create(true).append(true).open(&launch.log);
+        let log = log.expect("the log's folder is there");
+        let mut command = match &launch.namespace {
+            // It becomes the program: the process id is the program's.
+            Some(namespace) => {
+                let mut inside = Command::new("ip");
+                inside.args(["netns", "exec", namespace]).arg(&launch.program);
+                inside
+            }
+            None => Command::new(&launch.program),
+        };
+        let child = command
+            .args(&launch.arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("an open file can be shared"))
             .stderr(log)
             .kill_on_drop(true)
             .spawn();
@@ -90,7 +128,7 @@ impl Process {
 
     /// What a command prints, or what it says where it fails.
     pub async fn try_output(program: &str, arguments: &[&str]) -> Result<String, String> {
-        let output = Command::new(path(program)).args(arguments).output().await;
+        let output = Command::new(PROGRAMS.join(program)).args(arguments).output().await;
         let output = output.expect("the program can be started");
         let told = if output.status.success() { Ok(output.stdout) } else { Err(output.stderr) };
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -113,11 +151,17 @@ impl Process {
 
     /// The exit code, once it has ended by itself.
     pub async fn ended(&mut self) -> Option<i32> {
-        let status = crate::soon("the program's end", self.child.wait()).await;
-        status.expect("it can be waited for").code()
+        crate::soon("the program's end", self.ended_by_itself()).await
     }
 
-    fn pid(&self) -> u32 {
+    /// The same, however long it takes.
+    pub async fn ended_by_itself(&mut self) -> Option<i32> {
+        self.child.wait().await.expect("it can be waited for").code()
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
         self.child.id().expect("it has not been waited for")
     }
 }

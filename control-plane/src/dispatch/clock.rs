@@ -43,8 +43,10 @@ impl Dispatcher {
     }
 
     /// The expected nodes have reported, and those that peers know; or it has been waited long enough.
+    /// Whoever may own shards has been asked first: what is another's is not claimed.
     fn is_warm(&self, all_expected: bool, is_late: bool) -> bool {
-        is_late || (all_expected && self.nodes.ready() >= self.replicas.nodes_elsewhere())
+        let all_known = || self.nodes.ready() >= self.replicas.nodes_elsewhere();
+        is_late || (all_expected && self.replicas.have_been_asked() && all_known())
     }
 
     fn look_at_nodes(&self, now: std::time::Instant) {

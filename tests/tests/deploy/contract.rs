@@ -125,7 +125,7 @@ fn print_config(
 ) -> Output {
     assert!(container.container["command"].is_null(), "the image says what it starts");
     let entry = Image::of(container.image()).entry;
-    let mut command = Command::new(process::path(entry.trim_matches('/')));
+    let mut command = Command::new(process::program(entry.trim_matches('/')));
     command.args(arguments).arg("--print-config").env_clear();
     command.envs(environment.iter().cloned());
     command.output().expect("the program can be started")

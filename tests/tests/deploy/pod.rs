@@ -71,7 +71,7 @@ impl Pod {
         command.env("VOLUMES", volumes(&container, &own, storage));
         if container.is_ours() {
             let entry = Image::of(container.image()).entry;
-            let program = process::path(entry.trim_start_matches('/'));
+            let program = process::program(entry.trim_start_matches('/'));
             command.env("PROGRAM", format!("{}:{entry}", program.display())).arg(entry);
         }
         command.args(items(&container.container["command"]).map(text));

@@ -75,7 +75,7 @@ impl Secrets {
         };
         let folder = self.folder.with_file_name("certificates");
         if !folder.is_dir() {
-            let mut command = Command::new(process::path("carillon"));
+            let mut command = Command::new(process::program("carillon"));
             command.arg("certificates").arg("--out").arg(&folder);
             let status = command.status().expect("it can be started");
             assert!(status.success(), "certificates are made");
