@@ -122,10 +122,6 @@ impl Listener {
                 () = &mut shutdown => break,
                 place = Arc::clone(&places).acquire_owned() => place,
             };
-            let handshake = tokio::select! {
-                () = &mut shutdown => break,
-                handshake = handshakes.begin() => handshake,
-            };
             let accepted = tokio::select! {
                 () = &mut shutdown => break,
                 accepted = self.tcp.accept() => accepted,
@@ -142,6 +138,11 @@ impl Listener {
             };
             pauses = 0;
             metrics.accepted.inc();
+            // Begun by who is there: its time would run while nobody comes.
+            let handshake = tokio::select! {
+                () = &mut shutdown => break,
+                handshake = handshakes.begin() => handshake,
+            };
             let connection = Accepted {
                 tcp,
                 address,
