@@ -126,7 +126,7 @@ impl Ownership {
         let mut steps = Steps { round: self.round + 1, ..Steps::default() };
         for shard in shards() {
             let rival = self.rival(shard, peers, strangers);
-            self.step(shard, eligible, rival, now, &mut steps);
+            self.step(shard, (eligible, rival), now, &mut steps);
         }
         if !steps.claim.is_empty() {
             self.round = steps.round;
@@ -137,8 +137,7 @@ impl Ownership {
     fn step(
         &mut self,
         shard: ShardId,
-        eligible: bool,
-        rival: Option<Stake>,
+        (eligible, rival): (bool, Option<Stake>),
         now: Instant,
         steps: &mut Steps,
     ) {

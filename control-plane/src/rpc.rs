@@ -64,12 +64,15 @@ const CODES: [&str; 17] = [
     "unauthenticated",
 ];
 
+/// A label and its value.
+type Label = [(&'static str, &'static str); 1];
+
 /// Counts and times; clones count together.
 #[derive(Clone, Debug)]
 pub struct RpcMetrics {
     calls: HashMap<&'static str, &'static str>,
     ended: Family<[(&'static str, &'static str); 2], Counter>,
-    duration: Family<[(&'static str, &'static str); 1], Histogram, fn() -> Histogram>,
+    duration: Family<Label, Histogram, fn() -> Histogram>,
 }
 
 impl Default for RpcMetrics {

@@ -428,15 +428,17 @@ impl Interest {
         for version in std::mem::replace(&mut self.ended, later) {
             match self.changes.remove(&version) {
                 Some(Subject::Channel(app, channel)) => self.forget_channel(&app, &channel),
-                Some(Subject::App(app)) => {
-                    if self.connections.get(&app).is_some_and(Connections::is_nothing) {
-                        self.connections.remove(&app);
-                    }
+                Some(Subject::App(app)) if self.has_nothing_of(&app) => {
+                    self.connections.remove(&app);
                 }
                 Some(Subject::Member(key)) => self.forget_member(&key),
-                None => {}
+                Some(Subject::App(_)) | None => {}
             }
         }
+    }
+
+    fn has_nothing_of(&self, app: &AppId) -> bool {
+        self.connections.get(app).is_some_and(Connections::is_nothing)
     }
 
     /// Memory is given back once most of it is empty.
