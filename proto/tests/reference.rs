@@ -184,9 +184,10 @@ fn type_of(field: &FieldDescriptorProto, within: &DescriptorProto) -> String {
         let [key, value] = [0, 1].map(|number| type_of(&entry.field[number], entry));
         return format!("map of {key} to {value}");
     }
-    let name = match field.r#type() {
-        Type::Message | Type::Enum => linked(field.type_name()),
-        scalar => scalar.as_str_name().trim_start_matches("TYPE_").to_lowercase(),
+    let name = if matches!(field.r#type(), Type::Message | Type::Enum) {
+        linked(field.type_name())
+    } else {
+        field.r#type().as_str_name().trim_start_matches("TYPE_").to_lowercase()
     };
     match field.label() {
         Label::Repeated => format!("repeated {name}"),
