@@ -1,6 +1,8 @@
 //! The manifests and the images: what they say is true of the real programs, and what they describe
 //! runs, one network namespace per pod.
 
+#![allow(clippy::unwrap_used, reason = "all of this is tests")]
+
 mod container;
 mod contract;
 mod firewall;

@@ -140,7 +140,9 @@ async fn browse(
             match next {
                 Incoming::Frame(frame) => heard.extend(item(&frame)),
                 Incoming::Close(4200, _) => break false,
-                other => panic!("browser {browser}: {other:?}"),
+                other @ (Incoming::Close(..) | Incoming::Pong(_) | Incoming::End) => {
+                    panic!("browser {browser}: {other:?}")
+                }
             }
         };
         visits.push(Visit { browser, subscribed, closed: Instant::now(), heard });
