@@ -64,6 +64,7 @@ async fn a_look_at_ten_thousand_sockets_costs_next_to_nothing() {
         key: Credentials::default().key,
         channel: "market".to_owned(),
         sockets: SOCKETS,
+        terms: Vec::new(),
     };
     let subscribers = tokio::task::spawn_blocking(move || Subscribers::open(&plan)).await;
     let _subscribers = subscribers.unwrap().unwrap();
