@@ -136,14 +136,9 @@ impl ControlPlane {
             message_ids,
             plaintext_allowed: options.allow_plaintext_credentials,
         };
-        let history = History::default();
-        let (counted, nodes) = (dispatcher.metrics.clone(), Arc::clone(&dispatcher.nodes));
-        tokio::spawn(history.clone().record(counted, nodes));
+        let history = History::start(&dispatcher.metrics, &dispatcher.nodes);
         let admin_tokens = AdminTokens::new(options.admin_token.as_deref());
-        let internal_gate = Gate::new(authorize::INTERNAL);
-        let operations_gate = Gate::new(authorize::OPERATIONS);
-        operations.register("internal", |registry| internal_gate.register(registry));
-        operations.register("operations", |registry| operations_gate.register(registry));
+        let (internal_gate, operations_gate) = gates(operations);
         Self {
             settings,
             dispatcher,
@@ -241,6 +236,15 @@ impl ControlPlane {
     pub async fn finish(&self) {
         self.dispatcher.webhooks.stop(FINISH_MAX).await;
     }
+}
+
+/// Those of the internal and of the operations listener.
+fn gates(operations: &Operations) -> (Gate, Gate) {
+    let internal = Gate::new(authorize::INTERNAL);
+    operations.register("internal", |registry| internal.register(registry));
+    let admin = Gate::new(authorize::OPERATIONS);
+    operations.register("operations", |registry| admin.register(registry));
+    (internal, admin)
 }
 
 fn webhooks(options: &Options, settings: &Settings, operations: &Operations) -> Webhooks {

@@ -61,7 +61,8 @@ impl<'a> Batch<'a> {
         }
         let from_backend = event.data_form() == DataForm::Unspecified;
         let span = span(&event);
-        debug!(message_id = %Hex(&event.message_id), app_id = event.app_id, channel = event.channel, "event delivered");
+        let (message_id, app_id) = (Hex(&event.message_id), &*event.app_id);
+        debug!(%message_id, app_id, channel = event.channel, "event delivered");
         let DispatchedEvent { app_id: app, channel, excluded, name, data, tags, delta, .. } = event;
         let tags = tags.map(|tags| tags.pairs);
         let shared = self.node.numbers.next();

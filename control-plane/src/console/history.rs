@@ -52,8 +52,15 @@ struct Shown {
 }
 
 impl History {
-    /// Takes samples until the process ends.
-    pub async fn record(self, metrics: DispatchMetrics, nodes: Arc<Nodes>) {
+    /// Takes samples from here on, until the process ends.
+    #[must_use]
+    pub fn start(metrics: &DispatchMetrics, nodes: &Arc<Nodes>) -> Self {
+        let history = Self::default();
+        tokio::spawn(history.clone().record(metrics.clone(), Arc::clone(nodes)));
+        history
+    }
+
+    async fn record(self, metrics: DispatchMetrics, nodes: Arc<Nodes>) {
         let began = Instant::now();
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -45,7 +45,7 @@ async fn used_at(width: &str, height: &str, dark: bool) {
     if dark {
         arguments.push("--dark");
     }
-    let folder = std::env::var("CONSOLE_SCREENSHOTS").unwrap_or_default();
+    let folder = std::env::var_os("CONSOLE_SCREENSHOTS").unwrap_or_default().into_string().unwrap();
     if !folder.is_empty() {
         arguments.extend(["--screenshots", &*folder]);
     }

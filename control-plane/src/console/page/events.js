@@ -115,7 +115,7 @@ function creator(app, wanted) {
       result.className = "good";
       result.textContent = `Published as ${message_id}. Subscriptions: ${counts || "none"}.`;
     } catch (error) {
-      const at = fields[error.field.replace(/\[.*$/, "").replace(/^channel$/, "channels")];
+      const at = fields[(error.field ?? "").replace(/\[.*$/, "").replace(/^channel$/, "channels")];
       if (at) at.say(error.message), at.input.focus();
       else announce(error.message, true);
     }
