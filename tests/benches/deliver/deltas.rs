@@ -54,6 +54,9 @@ fn measure(node: &Node, options: &Options, case: Case) -> anyhow::Result<Deltas>
     let mut full = Stream::open(node, options, (&format!("full-{format}-{states}"), states, ""))?;
     let telemetry = series::ALL[2].payloads(1_000);
     let mut telemetry = telemetry.iter().cycle();
+    let first = telemetry.next().map_or("", String::as_str);
+    deltas.publish(first, node)?;
+    deltas.begin();
     for data in telemetry.by_ref().take(PROBES) {
         deltas.publish(data, node)?;
     }
@@ -61,10 +64,12 @@ fn measure(node: &Node, options: &Options, case: Case) -> anyhow::Result<Deltas>
     let around = full.bytes_each() - FULL_BYTES_MIN as f64;
     let bytes = (deltas.bytes_each() - around).round().max(FULL_BYTES_MIN as f64 - around);
     let same = payload(bytes as usize);
+    full.body_bytes = deltas.body(&escaped(first), "all").bytes();
     let mut costs: [Vec<Cost>; 2] = Default::default();
     // The first round warms up.
     for round in 0..=options.rounds {
-        [&mut deltas, &mut full].map(Stream::begin);
+        deltas.begin();
+        full.begin();
         for data in telemetry.by_ref().take(options.events as usize) {
             deltas.publish(data, node)?;
             full.publish(&same, node)?;
@@ -88,6 +93,9 @@ struct Stream {
     publisher: Publisher,
     costs: Vec<Cost>,
     bytes: u64,
+    /// Bodies are filled up to so many bytes with what nobody reads: what a publish costs beyond its
+    /// deliveries shall be the same.
+    body_bytes: usize,
 }
 
 impl Stream {
@@ -111,13 +119,14 @@ impl Stream {
             publisher: Publisher::connect(node.address)?,
             costs: Vec::new(),
             bytes: 0,
+            body_bytes: 0,
         })
     }
 
     /// An event to all, which is measured; before it one to each group, where there are several:
     /// so each group has received another one last.
     fn publish(&mut self, data: &str, node: &Node) -> anyhow::Result<()> {
-        let data = data.replace('\\', "\\\\").replace('"', "\\\"");
+        let data = escaped(data);
         if self.states > 1 {
             self.audience.pace.plan(1);
             for group in 0..self.states {
@@ -145,9 +154,13 @@ impl Stream {
 
     fn body(&self, data: &str, tag: &str) -> Body {
         let channel = &self.channel;
-        Body::new(format!(
-            r#"{{"name":"{EVENT}","channel":"{channel}","data":"{data}","tags":{{"for":"{tag}"}}}}"#
-        ))
+        let body = |filling: &str| {
+            format!(
+                r#"{{"name":"{EVENT}","channel":"{channel}","data":"{data}","tags":{{"for":"{tag}"}},"filling":"{filling}"}}"#
+            )
+        };
+        let missing = self.body_bytes.saturating_sub(body("").len());
+        Body::new(body(&payload(missing)))
     }
 
     /// From here on it counts.
@@ -163,4 +176,9 @@ impl Stream {
     fn cost(&self) -> Cost {
         Cost::sum(&self.costs)
     }
+}
+
+/// As the inside of a JSON string.
+fn escaped(data: &str) -> String {
+    data.replace('\\', r"\\").replace('"', r#"\""#)
 }
