@@ -28,7 +28,7 @@ pub(crate) struct Case {
     pub(crate) states: usize,
 }
 
-/// Medians of one case, per event to all.
+/// Medians of one case over all its events to all: what disturbs a few of them does not count.
 pub(crate) struct Deltas {
     pub(crate) case: Case,
     pub(crate) delta: Side,
@@ -65,24 +65,19 @@ fn measure(node: &Node, options: &Options, case: Case) -> anyhow::Result<Deltas>
     let bytes = (deltas.bytes_each() - around).round().max(FULL_BYTES_MIN as f64 - around);
     let same = payload(bytes as usize);
     full.body_bytes = deltas.body(&escaped(first), "all").bytes();
-    let mut costs: [Vec<Cost>; 2] = Default::default();
-    // The first round warms up.
     for round in 0..=options.rounds {
-        deltas.begin();
-        full.begin();
+        // The first round warms up.
+        if round <= 1 {
+            deltas.begin();
+            full.begin();
+        }
         for data in telemetry.by_ref().take(options.events as usize) {
             deltas.publish(data, node)?;
             full.publish(&same, node)?;
         }
-        if round > 0 {
-            costs[0].push(deltas.cost());
-            costs[1].push(full.cost());
-        }
     }
-    let bytes = [deltas.bytes_each(), full.bytes_each()];
-    let [delta, full] = costs.map(median);
-    let side = |cost, bytes| Side { cost, bytes };
-    Ok(Deltas { case, delta: side(delta, bytes[0]), full: side(full, bytes[1]) })
+    let side = |stream: Stream| Side { bytes: stream.bytes_each(), cost: median(stream.costs) };
+    Ok(Deltas { case, delta: side(deltas), full: side(full) })
 }
 
 /// A channel with its audience, and what events to all of it have cost.
@@ -171,10 +166,6 @@ impl Stream {
 
     fn bytes_each(&self) -> f64 {
         self.bytes as f64 / self.costs.len() as f64 / f64::from(self.audience.sockets)
-    }
-
-    fn cost(&self) -> Cost {
-        Cost::sum(&self.costs)
     }
 }
 
