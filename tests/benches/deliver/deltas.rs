@@ -28,7 +28,7 @@ pub(crate) struct Case {
     pub(crate) states: usize,
 }
 
-/// Medians of one case, per event to all.
+/// Medians of one case over all its events to all: what disturbs a few of them does not count.
 pub(crate) struct Deltas {
     pub(crate) case: Case,
     pub(crate) delta: Side,
@@ -54,6 +54,9 @@ fn measure(node: &Node, options: &Options, case: Case) -> anyhow::Result<Deltas>
     let mut full = Stream::open(node, options, (&format!("full-{format}-{states}"), states, ""))?;
     let telemetry = series::ALL[2].payloads(1_000);
     let mut telemetry = telemetry.iter().cycle();
+    let first = telemetry.next().map_or("", String::as_str);
+    deltas.publish(first, node)?;
+    deltas.begin();
     for data in telemetry.by_ref().take(PROBES) {
         deltas.publish(data, node)?;
     }
@@ -61,25 +64,20 @@ fn measure(node: &Node, options: &Options, case: Case) -> anyhow::Result<Deltas>
     let around = full.bytes_each() - FULL_BYTES_MIN as f64;
     let bytes = (deltas.bytes_each() - around).round().max(FULL_BYTES_MIN as f64 - around);
     let same = payload(bytes as usize);
-    let mut costs: [Vec<Cost>; 2] = Default::default();
-    // The first round warms up.
+    full.body_bytes = deltas.body(&escaped(first), "all").bytes();
     for round in 0..=options.rounds {
-        for stream in [&mut deltas, &mut full] {
-            stream.begin();
+        // The first round warms up.
+        if round <= 1 {
+            deltas.begin();
+            full.begin();
         }
         for data in telemetry.by_ref().take(options.events as usize) {
             deltas.publish(data, node)?;
             full.publish(&same, node)?;
         }
-        if round > 0 {
-            costs[0].push(deltas.cost());
-            costs[1].push(full.cost());
-        }
     }
-    let bytes = [deltas.bytes_each(), full.bytes_each()];
-    let [delta, full] = costs.map(median);
-    let side = |cost, bytes| Side { cost, bytes };
-    Ok(Deltas { case, delta: side(delta, bytes[0]), full: side(full, bytes[1]) })
+    let side = |stream: Stream| Side { bytes: stream.bytes_each(), cost: median(stream.costs) };
+    Ok(Deltas { case, delta: side(deltas), full: side(full) })
 }
 
 /// A channel with its audience, and what events to all of it have cost.
@@ -90,6 +88,9 @@ struct Stream {
     publisher: Publisher,
     costs: Vec<Cost>,
     bytes: u64,
+    /// Bodies are filled up to so many bytes with what nobody reads: what a publish costs beyond its
+    /// deliveries shall be the same.
+    body_bytes: usize,
 }
 
 impl Stream {
@@ -113,13 +114,14 @@ impl Stream {
             publisher: Publisher::connect(node.address)?,
             costs: Vec::new(),
             bytes: 0,
+            body_bytes: 0,
         })
     }
 
     /// An event to all, which is measured; before it one to each group, where there are several:
     /// so each group has received another one last.
     fn publish(&mut self, data: &str, node: &Node) -> anyhow::Result<()> {
-        let data = data.replace('\\', "\\\\").replace('"', "\\\"");
+        let data = escaped(data);
         if self.states > 1 {
             self.audience.pace.plan(1);
             for group in 0..self.states {
@@ -147,9 +149,13 @@ impl Stream {
 
     fn body(&self, data: &str, tag: &str) -> Body {
         let channel = &self.channel;
-        Body::new(format!(
-            r#"{{"name":"{EVENT}","channel":"{channel}","data":"{data}","tags":{{"for":"{tag}"}}}}"#
-        ))
+        let body = |filling: &str| {
+            format!(
+                r#"{{"name":"{EVENT}","channel":"{channel}","data":"{data}","tags":{{"for":"{tag}"}},"filling":"{filling}"}}"#
+            )
+        };
+        let missing = self.body_bytes.saturating_sub(body("").len());
+        Body::new(body(&payload(missing)))
     }
 
     /// From here on it counts.
@@ -161,8 +167,9 @@ impl Stream {
     fn bytes_each(&self) -> f64 {
         self.bytes as f64 / self.costs.len() as f64 / f64::from(self.audience.sockets)
     }
+}
 
-    fn cost(&self) -> Cost {
-        Cost::sum(&self.costs)
-    }
+/// As the inside of a JSON string.
+fn escaped(data: &str) -> String {
+    data.replace('\\', r"\\").replace('"', r#"\""#)
 }

@@ -38,6 +38,10 @@ impl Body {
         let md5 = hex::encode(Md5::digest(&text));
         Self { text, md5 }
     }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len()
+    }
 }
 
 /// What `events` cost the node with so many publishers, and no more events than that under way.
