@@ -4,8 +4,8 @@ use std::{net::SocketAddr, path::Path};
 
 use anyhow::Context as _;
 use axum::Router;
-use control_plane::ControlPlane;
-use data_plane::{DataPlane, Surroundings};
+use control_plane::{Cluster, ControlPlane};
+use data_plane::{DataPlane, Surroundings, identity::Identity};
 use gateway::Gateway;
 use proto::{
     link,
@@ -14,6 +14,7 @@ use proto::{
         serve::{Listener, ListenerMetrics},
         tls::Tls,
     },
+    replicas::{Replicas, Seeds},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -56,17 +57,23 @@ pub(crate) async fn start(
     let operations = Operations::default();
     let loaded = operations.condition("settings");
     tokio::spawn(control_plane::when_loaded(settings.clone(), loaded));
-    let control_plane = ControlPlane::start(&config.control_plane, settings.clone(), &operations);
+    let control_plane = ControlPlane::start(
+        &config.control_plane,
+        Cluster::default(),
+        settings.clone(),
+        &operations,
+    );
     let link = link::local(control_plane.dispatch_service());
+    let identity = Identity::new(Some("all-in-one".to_owned()));
     let surroundings = Surroundings {
         apps: settings.apps(),
-        link: link.clone(),
-        heartbeats: link.clone(),
-        node_id: Some("all-in-one".to_owned()),
+        replicas: Replicas::start(Seeds::local(link.clone()), identity.caller()),
+        identity,
         trusted_proxy_hops: config.gateway.trusted_proxy_hops,
     };
     let data_plane = DataPlane::start(&config.data_plane, surroundings, &operations)?;
-    let gateway = Gateway::new(config.gateway.clone(), settings.apps(), vec![link]);
+    let replicas = Replicas::start(Seeds::local(link), gateway::caller());
+    let gateway = Gateway::new(config.gateway.clone(), settings.apps(), replicas);
     gateway.register(&operations);
 
     let public = gateway

@@ -25,8 +25,10 @@ pub(crate) fn development_app() -> (App, &'static str) {
 }
 
 /// What the page takes from `clients/js`, as it is published.
-const CLIENT: [(&str, &str); 5] = [
+const CLIENT: [(&str, &str); 7] = [
+    ("bases.js", include_str!("../clients/js/dist/bases.js")),
     ("bytes.js", include_str!("../clients/js/dist/bytes.js")),
+    ("compact.js", include_str!("../clients/js/dist/compact.js")),
     ("deltas.js", include_str!("../clients/js/dist/deltas.js")),
     ("fossil.js", include_str!("../clients/js/dist/fossil.js")),
     ("traffic.js", include_str!("../clients/js/dist/traffic.js")),

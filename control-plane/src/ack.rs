@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use tokio::sync::Notify;
@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub struct Ack {
     owed: AtomicU32,
+    refused: AtomicBool,
     paid: Notify,
 }
 
@@ -18,7 +19,8 @@ impl Ack {
     /// One is owed at first: by the publisher itself, which [`Ack::pay`]s when it has asked all nodes.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { owed: AtomicU32::new(1), paid: Notify::new() })
+        let (owed, refused) = (AtomicU32::new(1), AtomicBool::new(false));
+        Arc::new(Self { owed, refused, paid: Notify::new() })
     }
 
     /// One more node owes.
@@ -33,10 +35,23 @@ impl Ack {
         }
     }
 
-    /// Waits until nobody owes. There is one waiter.
-    pub async fn paid(&self) {
-        while self.owed.load(Ordering::Acquire) > 0 {
+    /// A node has refused an event: another control plane owns the shard there. To be called before
+    /// that node [`Ack::pay`]s.
+    pub fn refuse(&self) {
+        self.refused.store(true, Ordering::Release);
+    }
+
+    /// Whether nobody owes.
+    #[must_use]
+    pub fn is_paid(&self) -> bool {
+        self.owed.load(Ordering::Acquire) == 0
+    }
+
+    /// Waits until nobody owes. There is one waiter. Returns whether all have queued it.
+    pub async fn paid(&self) -> bool {
+        while !self.is_paid() {
             self.paid.notified().await;
         }
+        !self.refused.load(Ordering::Acquire)
     }
 }

@@ -1,9 +1,9 @@
 //! Who calls, and may it at present: apps, their limiters, and whether this control plane is warm.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use model::{App, AppId, Quota, Reason, Rejection};
-use proto::{plane::operations::Condition, watch::AppsReceiver};
+use proto::{internal::AppDemand, plane::operations::Condition, watch::AppsReceiver};
 
 use crate::{content::Content, metrics::DispatchMetrics, rate_limit::Buckets};
 
@@ -75,6 +75,29 @@ impl Callers {
                 )
             })
         })
+    }
+
+    /// How much of their limits apps have asked for lately.
+    pub fn demands(&self, now: Instant) -> Vec<AppDemand> {
+        let mut demands: HashMap<AppId, AppDemand> = HashMap::new();
+        for (app, publishes) in self.publishes.demands(now) {
+            demands.entry(app).or_default().publishes = publishes;
+        }
+        for (app, reads) in self.reads.demands(now) {
+            demands.entry(app).or_default().reads = reads;
+        }
+        let named =
+            |(app, demand): (AppId, AppDemand)| AppDemand { app_id: app.to_string(), ..demand };
+        demands.into_iter().map(named).collect()
+    }
+
+    /// What peers have asked for lately: this control plane gives a share of each limit, by what is
+    /// asked for here and there.
+    pub fn share(&self, elsewhere: impl Fn(&AppId) -> Option<(f64, f64, usize)>, now: Instant) {
+        let publishes = |app: &AppId| elsewhere(app).map(|(asked, _, peers)| (asked, peers));
+        self.publishes.share(publishes, now);
+        let reads = |app: &AppId| elsewhere(app).map(|(_, asked, peers)| (asked, peers));
+        self.reads.share(reads, now);
     }
 
     /// The state of the app's publish limit.

@@ -63,6 +63,18 @@ pub struct Config {
     /// Folder of the embedded store, or of the copy of what etcd had last
     #[arg(long, default_value = "data", value_name = "FOLDER")]
     pub data: PathBuf,
+    /// The name of this control plane among several: it outlives the process, and picks its share of the
+    /// channels; made up where absent
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// How others reach the internal listener, as http://host:port; its own address where absent
+    #[arg(long, value_name = "URL")]
+    pub advertise: Option<String>,
+    /// Internal listeners of the other control planes, as http://host:port; several, or separated by
+    /// commas. A host name stands for all its addresses, and is looked up every five seconds. One that
+    /// is this control plane's own does no harm
+    #[arg(long, value_delimiter = ',', value_name = "URL")]
+    pub peer: Vec<String>,
     /// Certificate of the public listener, PEM
     #[arg(long, requires = "tls_key", value_name = "FILE")]
     pub tls_certificate: Option<PathBuf>,

@@ -9,24 +9,31 @@ use std::{
 use axum::Router;
 use model::{MessageIds, OwnerId};
 use proto::{
-    internal::dispatch_service_server::DispatchServiceServer,
+    internal::{
+        dispatch_service_server::DispatchServiceServer, peer_service_server::PeerServiceServer,
+    },
     plane::{
         authorize::{self, Gate},
         operations::Operations,
         reflection,
     },
+    replicas::Seeds,
     v1::event_service_server::EventServiceServer,
 };
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::{
+    callers::Callers,
     config::Options,
     credentials,
     dispatch::Dispatcher,
     events::Events,
     metrics::DispatchMetrics,
+    node::LAG_MAX,
     nodes::Nodes,
-    publisher::Publisher,
+    publisher::{Publisher, Ways},
+    replicas::{Identity, Replicas, discovery::Discovery, service::Peering},
     settings::{AdminTokens, Settings},
     shards::{Budget, Shards},
     webhooks::{WebhookMetrics, WebhookOptions, Webhooks},
@@ -34,9 +41,25 @@ use crate::{
 
 /// A message may carry one event of the largest payload that an app may have, or a batch of small ones.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// A control plane may send on such a batch, with each event written out for each of its channels.
+const FORWARD_BYTES_MAX: usize = 32 << 20;
 
 /// How long a process that ends goes on calling webhooks.
 const FINISH_MAX: Duration = Duration::from_secs(2);
+
+/// The longest that giving all shards away is waited for, at the end of the process.
+const HAND_OVER_MAX: Duration = Duration::from_secs(3);
+
+/// This control plane among others; alone by default.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    /// Its name; made up where absent.
+    pub name: Option<String>,
+    /// How others reach its internal listener.
+    pub address: String,
+    /// The others' internal listeners.
+    pub peers: Seeds,
+}
 
 /// A control plane at work; cheap to clone.
 #[derive(Clone, Debug)]
@@ -44,6 +67,7 @@ pub struct ControlPlane {
     settings: Settings,
     dispatcher: Dispatcher,
     events: Events,
+    peering: Peering,
     admin_tokens: AdminTokens,
     internal_gate: Gate,
     operations_gate: Gate,
@@ -52,7 +76,12 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Starts to look after nodes; publishes are refused until they have attached.
     #[must_use]
-    pub fn start(options: &Options, settings: Settings, operations: &Operations) -> Self {
+    pub fn start(
+        options: &Options,
+        cluster: Cluster,
+        settings: Settings,
+        operations: &Operations,
+    ) -> Self {
         let metrics = DispatchMetrics::default();
         operations.register("dispatch", |registry| metrics.register(registry));
         settings.register(operations);
@@ -62,23 +91,34 @@ impl ControlPlane {
         let (shards, nodes) = (Arc::new(Shards::new(owner, cache)), Arc::new(Nodes::new(owner)));
         let message_ids = Arc::new(MessageIds::new(random()));
         let warm = operations.condition("nodes");
-        let publisher = Publisher::new(
-            settings.apps(),
-            Arc::clone(&shards),
-            Arc::clone(&nodes),
-            (metrics.clone(), warm.clone()),
-        );
+        let name = cluster.name.unwrap_or_else(|| format!("control-plane-{:08x}", random() as u32));
+        let me = Identity { name: name.into(), address: cluster.address, owner };
+        let parts = (Arc::clone(&shards), Arc::clone(&nodes));
+        let replicas = Replicas::new(me, parts, metrics.clone());
+        let callers = Callers::new(settings.apps(), metrics.clone(), warm.clone());
+        let ways = Ways {
+            shards: Arc::clone(&shards),
+            nodes: Arc::clone(&nodes),
+            replicas: Arc::clone(&replicas),
+        };
+        let publisher = Publisher::new(callers, ways, metrics.clone());
         let webhooks = webhooks(options, &settings, operations);
         let dispatcher = Dispatcher {
             publisher: publisher.clone(),
             reads: publisher.reads(),
             shards,
             nodes,
+            replicas: Arc::clone(&replicas),
+            relays: Arc::default(),
             apps: settings.apps(),
             webhooks,
             message_ids: Arc::clone(&message_ids),
-            metrics,
+            metrics: metrics.clone(),
         };
+        let stopped = CancellationToken::new();
+        let (discovery, told) = Discovery::new(Arc::clone(&replicas), metrics, cluster.peers);
+        tokio::spawn(stopped.clone().run_until_cancelled_owned(discovery.run()));
+        let peering = Peering { replicas, dispatcher: dispatcher.clone(), told, stopped };
         // 0: however many nodes there are, they have the whole warm-up time.
         let expected = if options.expect_nodes == 0 { usize::MAX } else { options.expect_nodes };
         let patience = Duration::from_millis(options.warm_up_ms);
@@ -94,13 +134,18 @@ impl ControlPlane {
         let operations_gate = Gate::new(authorize::OPERATIONS);
         operations.register("internal", |registry| internal_gate.register(registry));
         operations.register("operations", |registry| operations_gate.register(registry));
-        Self { settings, dispatcher, events, admin_tokens, internal_gate, operations_gate }
+        Self { settings, dispatcher, events, peering, admin_tokens, internal_gate, operations_gate }
     }
 
     /// What gateways and nodes call, over the network.
     pub fn internal_router(&self) -> Router {
         let mut routes = Routes::builder();
-        routes.add_service(self.dispatch_service()).add_service(self.settings.settings_service());
+        let peers = PeerServiceServer::new(self.peering.clone())
+            .max_decoding_message_size(FORWARD_BYTES_MAX);
+        routes
+            .add_service(self.dispatch_service())
+            .add_service(self.settings.settings_service())
+            .add_service(peers);
         self.internal_gate.guard(routes.routes().prepare().into_axum_router())
     }
 
@@ -130,9 +175,26 @@ impl ControlPlane {
         self.operations_gate.guard(routes.routes().prepare().into_axum_router())
     }
 
+    /// Gives all shards to the other control planes, if there are any. Calls are served meanwhile, and
+    /// sent on to the new owners.
+    pub async fn hand_over(&self) {
+        let replicas = &self.peering.replicas;
+        let mut changes = replicas.changes();
+        replicas.drain(tokio::time::Instant::now().into_std());
+        let given = async {
+            while replicas.has_peers() && (replicas.held() > 0 || !replicas.is_complete()) {
+                let _ = tokio::time::timeout(LAG_MAX, changes.changed()).await;
+            }
+        };
+        if tokio::time::timeout(HAND_OVER_MAX, given).await.is_err() {
+            tracing::warn!("not all shards have been taken over by others");
+        }
+    }
+
     /// Ends the streams that would otherwise outlive a shutdown.
     pub fn stop(&self) {
         self.settings.stop();
+        self.peering.stopped.cancel();
         let now = tokio::time::Instant::now().into_std();
         self.dispatcher.nodes.detach_all(now);
     }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod clock;
+mod relays;
 mod up;
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
 };
 
 use futures_util::Stream;
-use model::{Apps, BootId, MessageIds, Reason, Rejection};
+use model::{Apps, BootId, MessageIds, OwnerId, Reason, Rejection};
 use proto::{
     convert,
     internal::{
@@ -31,12 +32,15 @@ use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::info;
 
+pub use relays::Relays;
+
 use crate::{
     metrics::DispatchMetrics,
     node::{Attachment, Node},
     nodes::{Attached, Nodes},
     publisher::Publisher,
     reads::Reads,
+    replicas::Replicas,
     shards::{Happened, Shards},
     webhooks::Webhooks,
 };
@@ -52,6 +56,10 @@ pub struct Dispatcher {
     pub shards: Arc<Shards>,
     /// Attached nodes.
     pub nodes: Arc<Nodes>,
+    /// All control planes.
+    pub replicas: Arc<Replicas>,
+    /// What clients say in channels that nobody owns at present.
+    pub relays: Arc<Relays>,
     /// The apps' settings.
     pub apps: AppsReceiver,
     /// Tells backends what happens.
@@ -71,15 +79,36 @@ impl Dispatcher {
         }
         let boot = boot_id(&hello.boot_id)?;
         let now = Instant::now().into_std();
-        self.shards.raise_epochs(&hello.epochs);
         let Attached { attachment, replaced } = self.nodes.attach(hello, boot, now);
         if let Some(former) = &replaced {
             former.detach_any(now);
             self.forget(former, None, now);
         }
+        self.replicas.greet(&attachment.node, &hello.epochs, now);
         self.metrics.attached.inc();
         info!(node = %attachment.node.id, attachment = attachment.number, "node attached");
         Ok(attachment)
+    }
+
+    fn answer(&self, beat: HeartbeatRequest) -> Result<HeartbeatResponse, Rejection> {
+        let (owner, replicas) = (self.nodes.owner.0, self.replicas.list());
+        let answer = HeartbeatResponse { sequence: beat.sequence, owner, replicas };
+        if beat.node_id.is_empty() {
+            return Ok(answer);
+        }
+        let boot = boot_id(&beat.boot_id)?;
+        if let Some(node) = self.nodes.get(&beat.node_id, boot) {
+            let now = Instant::now().into_std();
+            node.heard(now);
+            if beat.draining {
+                node.drain();
+            }
+            let owners = beat.owners.into_iter().map(OwnerId).collect();
+            if node.set_owners(owners, now) {
+                self.replicas.look(now);
+            }
+        }
+        Ok(answer)
     }
 
     /// Drops what a node contributed, but for what it named in the attachment `kept`.
@@ -147,7 +176,7 @@ impl DispatchService for Dispatcher {
         &self,
         request: Request<TerminateUserConnectionsRequest>,
     ) -> Result<Response<TerminateUserConnectionsResponse>, Status> {
-        respond(self.terminate(request.into_inner()))
+        respond(self.terminate(request.into_inner()).await)
     }
 
     type AttachStream = Down;
@@ -174,17 +203,9 @@ impl DispatchService for Dispatcher {
         &self,
         request: Request<Streaming<HeartbeatRequest>>,
     ) -> Result<Response<Self::HeartbeatStream>, Status> {
-        let (nodes, owner) = (Arc::clone(&self.nodes), self.nodes.owner.0);
+        let dispatcher = self.clone();
         let answers = request.into_inner().map(move |beat| {
-            let beat = beat?;
-            let boot = boot_id(&beat.boot_id).map_err(|rejection| from_rejection(&rejection))?;
-            if let Some(node) = nodes.get(&beat.node_id, boot) {
-                node.heard(Instant::now().into_std());
-                if beat.draining {
-                    node.drain();
-                }
-            }
-            Ok(HeartbeatResponse { sequence: beat.sequence, owner })
+            dispatcher.answer(beat?).map_err(|rejection| from_rejection(&rejection))
         });
         Ok(Response::new(Box::pin(answers)))
     }

@@ -128,8 +128,12 @@ fn unix_seconds() -> u64 {
 async fn stream_response(
     published: Result<Pending<TriggerEventResponse>, Rejection>,
 ) -> TriggerEventStreamResponse {
-    let outcome = match published {
-        Ok(pending) => Outcome::Response(pending.delivered().await),
+    let answered = match published {
+        Ok(pending) => pending.delivered().await,
+        Err(rejection) => Err(rejection),
+    };
+    let outcome = match answered {
+        Ok(response) => Outcome::Response(response),
         Err(rejection) => {
             let status = from_rejection(&rejection);
             Outcome::Error(tonic_types::Status {
@@ -157,10 +161,10 @@ impl EventService for Events {
         let call = async {
             let app_id = &request.get_ref().app_id;
             let app = self.authenticate(app_id, &request, ("TriggerEvent", true))?;
-            self.publish(&app, request.into_inner().event).await
+            let event = request.into_inner().event.unwrap_or_default();
+            self.publisher.publish_at_home(&app, event, self.message_ids.next()).await
         };
-        let pending = call.await.map_err(|rejection| from_rejection(&rejection))?;
-        Ok(Response::new(pending.delivered().await))
+        call.await.map(Response::new).map_err(|rejection| from_rejection(&rejection))
     }
 
     async fn trigger_event_batch(
@@ -171,10 +175,10 @@ impl EventService for Events {
             let app_id = &request.get_ref().app_id;
             let app = self.authenticate(app_id, &request, ("TriggerEventBatch", true))?;
             let drafts = request.into_inner().events.into_iter().map(Draft::from).collect();
-            self.publisher.publish_batch(&app, drafts, "", self.message_ids.next()).await
+            let id = self.message_ids.next();
+            self.publisher.publish_batch(&app, drafts, "", id).await?.delivered().await
         };
-        let pending = call.await.map_err(|rejection| from_rejection(&rejection))?;
-        Ok(Response::new(pending.delivered().await))
+        call.await.map(Response::new).map_err(|rejection| from_rejection(&rejection))
     }
 
     async fn send_to_user(
@@ -186,10 +190,11 @@ impl EventService for Events {
             let app = self.authenticate(app_id, &request, ("SendToUser", true))?;
             let SendToUserRequest { user_id, event, .. } = request.into_inner();
             let draft = event.map(Draft::from).unwrap_or_default();
-            self.publisher.send_to_user(&app, &user_id, draft, self.message_ids.next()).await
+            let id = self.message_ids.next();
+            self.publisher.send_to_user(&app, &user_id, draft, id).await?.delivered().await
         };
-        let pending = call.await.map_err(|rejection| from_rejection(&rejection))?;
-        let TriggerEventResponse { channels, rate_limit } = pending.delivered().await;
+        let answer = call.await.map_err(|rejection| from_rejection(&rejection))?;
+        let TriggerEventResponse { channels, rate_limit } = answer;
         Ok(Response::new(SendToUserResponse { channels, rate_limit }))
     }
 
@@ -233,12 +238,12 @@ impl EventService for Events {
         &self,
         request: Request<TerminateUserConnectionsRequest>,
     ) -> Result<Response<TerminateUserConnectionsResponse>, Status> {
-        self.answer(
-            request,
-            |call| &call.app_id,
-            "TerminateUserConnections",
-            |app, call| self.publisher.terminate(app, &call.user_id),
-        )
+        let call = async {
+            let app_id = &request.get_ref().app_id;
+            let app = self.authenticate(app_id, &request, ("TerminateUserConnections", true))?;
+            self.publisher.terminate(&app, &request.get_ref().user_id).await
+        };
+        call.await.map(Response::new).map_err(|rejection| from_rejection(&rejection))
     }
 
     type TriggerEventStreamStream =

@@ -27,9 +27,12 @@ pub mod node;
 pub mod nodes;
 pub mod shards;
 
+pub mod ownership;
+pub mod replicas;
+
 pub mod webhooks;
 
 pub mod metrics;
 
-pub use control_plane::ControlPlane;
+pub use control_plane::{Cluster, ControlPlane};
 pub use running::{Running, settings as open_settings, start, when_loaded};

@@ -32,6 +32,26 @@ pub struct DispatchMetrics {
     pub nodes_gone: Counter,
     /// Attachments begun.
     pub attached: Counter,
+    /// Shards that were asked for.
+    pub shards_claimed: Counter,
+    /// Shards that another control plane turned out to own.
+    pub shards_lost: Counter,
+    /// Events of former owners that were dispatched again in a takeover.
+    pub recovered: Counter,
+    /// Times this process stood still.
+    pub stalls: Counter,
+    /// Events of former owners that nodes told of too late.
+    pub recovered_late: Counter,
+    /// Messages sent on to other control planes.
+    pub forwarded: Counter,
+    /// Messages for other control planes that were dropped.
+    pub forwards_dropped: Counter,
+    /// Events sent once more, because their shard had changed hands or had nobody.
+    pub sent_again: Counter,
+    /// Shards that are this control plane's.
+    pub owned_shards: Gauge,
+    /// Other control planes that are alive.
+    pub peers: Gauge,
     /// Nodes with a stream and a complete snapshot.
     pub nodes: Gauge,
     /// Channels with interest.
@@ -64,10 +84,20 @@ impl DispatchMetrics {
         counter("node_lags", "Times a node left the set of those waited for", &self.lagging);
         counter("nodes_gone", "Nodes given up after their stream broke", &self.nodes_gone);
         counter("attachments", "Attachments of nodes begun", &self.attached);
+        counter("shard_claims", "Shards asked for", &self.shards_claimed);
+        counter("shard_losses", "Shards that another control plane took", &self.shards_lost);
+        counter("recovered_events", "Events dispatched again in a takeover", &self.recovered);
+        counter("stalls", "Times this process stood still", &self.stalls);
+        counter("recovered_late", "Events of former owners told of too late", &self.recovered_late);
+        counter("forwards", "Messages sent on to other control planes", &self.forwarded);
+        counter("forwards_dropped", "Messages to others that were dropped", &self.forwards_dropped);
+        counter("sent_again", "Events sent once more to a new owner", &self.sent_again);
         let mut gauge = |name: &str, help: &str, gauge: &Gauge| {
             registry.register(name, help, gauge.clone());
         };
         gauge("nodes", "Nodes with a stream and a complete snapshot", &self.nodes);
+        gauge("shards", "Shards that are this control plane's", &self.owned_shards);
+        gauge("peers", "Other control planes that are alive", &self.peers);
         gauge("channels", "Channels with interest", &self.channels);
         gauge("idempotency_keys", "Idempotency keys that are remembered", &self.keys);
         gauge("cache_bytes", "Bytes of the last events of cache channels", &self.cache_bytes);

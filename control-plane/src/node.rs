@@ -15,10 +15,10 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
-use model::{AppId, BootId, NodeId};
+use model::{AppId, BootId, NodeId, OwnerId};
 use proto::internal::{
-    AppConnections, AttachResponse, Dispatch, DispatchedEvent, Hello, InterestAck, Totals, Welcome,
-    attach_response::Down,
+    AppConnections, AttachResponse, Claim, Delivered, Dispatch, DispatchedEvent, Hello,
+    InterestAck, Stable, Totals, Welcome, attach_response::Down,
 };
 
 use crate::ack::Ack;
@@ -86,6 +86,21 @@ struct State {
     /// Position of the last event given to the stream.
     sent: u64,
     waiting: VecDeque<(u64, Arc<Ack>)>,
+    /// What this node has acknowledged and not all others have: by position.
+    unstable: VecDeque<(u64, Arc<Ack>)>,
+    /// The position up to which all is stable, as the node was told.
+    told_stable: u64,
+    stable_due: bool,
+    /// Shards that this control plane takes, and the node has not been told of yet.
+    claims: VecDeque<Claim>,
+    /// The last round that the node was told of, and the last that it has answered.
+    claimed: (u64, u64),
+    /// It did not answer a claim in time: it gets every event until it does.
+    late: bool,
+    /// Its interest is known.
+    snapshot: bool,
+    /// The control planes that it is attached to and that answer it, and when it said so.
+    owners: (Vec<OwnerId>, Instant),
     welcome: Option<Welcome>,
     interest_ack: Option<u64>,
     totals: HashMap<AppId, u32>,
@@ -137,6 +152,14 @@ impl Node {
             acknowledged: 0,
             sent: 0,
             waiting: VecDeque::new(),
+            unstable: VecDeque::new(),
+            told_stable: 0,
+            stable_due: false,
+            claims: VecDeque::new(),
+            claimed: (0, 0),
+            late: false,
+            snapshot: false,
+            owners: (Vec::new(), now),
             welcome: None,
             interest_ack: None,
             totals: HashMap::new(),
@@ -171,6 +194,10 @@ impl Node {
         state.attached = true;
         state.healthy = true;
         state.heard = now;
+        state.told_stable = 0;
+        state.claims.clear();
+        state.claimed = (0, 0);
+        (state.late, state.snapshot) = (false, false);
         state.welcome = Some(Welcome {
             owner,
             heartbeat_ms: HEARTBEAT.as_millis() as u32,
@@ -202,18 +229,7 @@ impl Node {
         self.waker.wake();
     }
 
-    /// Puts an event behind those on their way; called under the shard's lock, so that all nodes see
-    /// one order.
-    pub fn push(&self, event: &Arc<DispatchedEvent>, waiter: &Waiter<'_>) -> Pushed {
-        self.enqueue(event, waiter.now, Some(waiter.ack))
-    }
-
-    /// As [`Node::push`], for what nobody waits for.
-    pub fn post(&self, event: &Arc<DispatchedEvent>, now: Instant) -> Pushed {
-        self.enqueue(event, now, None)
-    }
-
-    /// As [`Node::post`], for what is true until something else is and can be told later: `None` where
+    /// As [`Node::push`], for what is true until something else is and can be told later: `None` where
     /// the queue is half full. Else the attachment during which it was told.
     pub fn tell(&self, notice: &Arc<DispatchedEvent>, now: Instant) -> Option<u32> {
         let mut state = self.state();
@@ -234,7 +250,9 @@ impl Node {
         Some(attachment)
     }
 
-    fn enqueue(
+    /// Puts an event behind those on their way; called under the shard's lock, so that all nodes see
+    /// one order.
+    pub fn push(
         &self,
         event: &Arc<DispatchedEvent>,
         now: Instant,
@@ -266,10 +284,10 @@ impl Node {
         Pushed::Queued
     }
 
-    /// The node has queued everything up to `position` for its sockets.
-    pub fn delivered(&self, position: u64, now: Instant) {
+    /// The node has queued everything up to a position for its sockets, but for what it has refused.
+    pub fn delivered(&self, delivered: &Delivered, now: Instant) {
         let mut state = self.state();
-        let position = position.min(state.sent);
+        let position = delivered.position.min(state.sent);
         while state.acknowledged < position {
             let Some(queued) = state.queue.pop_front() else {
                 break;
@@ -277,13 +295,108 @@ impl Node {
             state.queue_bytes -= queued.bytes;
             state.acknowledged += 1;
         }
+        let refused = |waited: &u64| delivered.refused.contains(waited);
+        state
+            .waiting
+            .iter()
+            .filter(|(waited, _)| refused(waited))
+            .for_each(|(_, ack)| ack.refuse());
         state.release(position);
         state.heard(now);
+    }
+
+    /// Tells the node which shards this control plane takes.
+    pub fn claim(&self, claim: Claim) {
+        let mut state = self.state();
+        state.claimed.0 = claim.round;
+        state.claims.push_back(claim);
+        drop(state);
+        self.waker.wake();
+    }
+
+    /// The node has answered all claims up to this round.
+    pub fn claimed(&self, round: u64) {
+        let mut state = self.state();
+        state.claimed.1 = state.claimed.1.max(round);
+    }
+
+    /// Whether a claim up to this round is waited for.
+    #[must_use]
+    pub fn owes_claim(&self, round: u64) -> bool {
+        let state = self.state();
+        state.attached && state.claimed.1 < round
+    }
+
+    /// Whether it has answered every claim that it was told of.
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        let state = self.state();
+        state.claimed.1 >= state.claimed.0
+    }
+
+    /// It did not answer a claim in time, or has at last.
+    pub fn set_late(&self, late: bool) {
+        self.state().late = late;
+    }
+
+    /// Whether it did not answer a claim in time, and still has not.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.state().late
+    }
+
+    /// All its interest is known.
+    pub fn set_snapshot(&self) {
+        self.state().snapshot = true;
+    }
+
+    /// Whether all its interest is known.
+    #[must_use]
+    pub fn has_snapshot(&self) -> bool {
+        self.state().snapshot
+    }
+
+    /// These control planes answer it.
+    pub fn set_owners(&self, owners: Vec<OwnerId>, now: Instant) -> bool {
+        let mut state = self.state();
+        let changed = state.owners.0 != owners;
+        state.owners = (owners, now);
+        changed
+    }
+
+    /// The control planes that answer it, if it has said so lately.
+    #[must_use]
+    pub fn owners_heard(&self, now: Instant) -> Vec<OwnerId> {
+        let state = self.state();
+        let (owners, since) = &state.owners;
+        let is_fresh = state.attached && now.saturating_duration_since(*since) <= SILENCE_MAX;
+        if is_fresh { owners.clone() } else { Vec::new() }
+    }
+
+    /// The position of the last event that was pushed.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.state().last()
+    }
+
+    /// Whether an event up to this position is waited for.
+    #[must_use]
+    pub fn owes(&self, position: u64) -> bool {
+        let state = self.state();
+        state.healthy && state.acknowledged < position
     }
 
     /// The node is alive.
     pub fn heard(&self, now: Instant) {
         self.state().heard(now);
+    }
+
+    /// Its silence was ours.
+    pub fn excuse(&self, now: Instant) {
+        let mut state = self.state();
+        state.heard = now;
+        state.owners.1 = now;
+        state.queue.iter_mut().for_each(|queued| queued.at = now);
     }
 
     /// The interest of this sequence is in force.
@@ -309,6 +422,12 @@ impl Node {
             state.healthy = false;
             state.release(u64::MAX);
             return Ticked::Lagging;
+        }
+        state.stable_due = state.stable() > state.told_stable;
+        let wake = state.stable_due;
+        drop(state);
+        if wake {
+            self.waker.wake();
         }
         Ticked::Steady
     }
@@ -367,15 +486,6 @@ impl Node {
     }
 }
 
-/// Who waits for an event, and when it was pushed.
-#[derive(Clone, Copy, Debug)]
-pub struct Waiter<'a> {
-    /// The publisher's acknowledgement.
-    pub ack: &'a Arc<Ack>,
-    /// The time of the push.
-    pub now: Instant,
-}
-
 /// What an event takes of the queue. The parts of a notice are measured, as a list of members may be
 /// long; an event is its text.
 fn queued_bytes(event: &DispatchedEvent) -> usize {
@@ -405,10 +515,22 @@ impl State {
     /// Publishers wait no longer for events up to `position`.
     fn release(&mut self, position: u64) {
         while self.waiting.front().is_some_and(|(waited, _)| *waited <= position) {
-            if let Some((_, ack)) = self.waiting.pop_front() {
+            if let Some((waited, ack)) = self.waiting.pop_front() {
                 ack.pay();
+                if !ack.is_paid() {
+                    self.unstable.push_back((waited, ack));
+                }
             }
         }
+    }
+
+    /// The position up to which every node has what it was to have.
+    fn stable(&mut self) -> u64 {
+        while self.unstable.front().is_some_and(|(_, ack)| ack.is_paid()) {
+            self.unstable.pop_front();
+        }
+        let first = self.unstable.front().map(|(position, _)| position - 1);
+        first.unwrap_or(u64::MAX).min(self.acknowledged)
     }
 
     fn lags(&self, now: Instant) -> bool {
@@ -433,6 +555,13 @@ impl State {
         }
         if let Some(sequence) = self.interest_ack.take() {
             return Some(Down::InterestAck(InterestAck { sequence }));
+        }
+        if let Some(claim) = self.claims.pop_front() {
+            return Some(Down::Claim(claim));
+        }
+        if std::mem::take(&mut self.stable_due) {
+            self.told_stable = self.stable();
+            return Some(Down::Stable(Stable { position: self.told_stable }));
         }
         if !self.totals.is_empty() {
             let totals = self.totals.drain();

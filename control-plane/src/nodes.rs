@@ -7,7 +7,7 @@ use std::{
 };
 
 use model::{AppId, BootId, NodeId, OwnerId};
-use proto::internal::Hello;
+use proto::internal::{Claim, Hello, ShardEpoch};
 
 use crate::node::{Attachment, Node, Ticked};
 
@@ -80,6 +80,50 @@ impl Nodes {
     #[must_use]
     pub fn eager(&self) -> Arc<[Arc<Node>]> {
         Arc::clone(&self.eager.read().expect("no writer panics"))
+    }
+
+    /// Asks every attached node for shards.
+    pub fn claim(&self, round: u64, shards: &[ShardEpoch]) {
+        for node in self.known().by_id.values().filter(|node| node.is_attached()) {
+            node.claim(Claim { round, shards: shards.to_vec() });
+        }
+    }
+
+    /// We could not hear them for a while.
+    pub fn excuse(&self, now: Instant) {
+        self.known().by_id.values().for_each(|node| node.excuse(now));
+    }
+
+    /// The attached nodes that have not answered the claims of a round.
+    #[must_use]
+    pub fn owing(&self, round: u64) -> Vec<Arc<Node>> {
+        let known = self.known();
+        known.by_id.values().filter(|node| node.owes_claim(round)).cloned().collect()
+    }
+
+    /// What has been pushed to each node.
+    #[must_use]
+    pub fn marks(&self) -> Vec<(Arc<Node>, u64)> {
+        self.known().by_id.values().map(|node| (Arc::clone(node), node.last())).collect()
+    }
+
+    /// The names of nodes that are attached and answer.
+    #[must_use]
+    pub fn attached(&self) -> Vec<String> {
+        let known = self.known();
+        let attached = known.by_id.values().filter(|node| node.is_attached());
+        attached.map(|node| node.id.to_string()).collect()
+    }
+
+    /// The lives of control planes that answer nodes which answer us.
+    #[must_use]
+    pub fn owners_heard(&self, now: Instant) -> Vec<OwnerId> {
+        let known = self.known();
+        let mut owners: Vec<_> =
+            known.by_id.values().flat_map(|node| node.owners_heard(now)).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        owners
     }
 
     /// Whether `node` gets every event.

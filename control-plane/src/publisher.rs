@@ -1,31 +1,41 @@
 //! From a draft to the nodes' acknowledgements: admit, dispatch, wait.
 
 mod batch;
+mod sending;
 
 use std::{sync::Arc, time::Instant};
 
-use model::{App, ChannelKind, ChannelName, Draft, MessageId, Publish, Quota, Reason, Rejection};
+use model::{
+    App, AppId, ChannelKind, ChannelName, Draft, MessageId, Publish, Quota, Reason, Rejection,
+    ShardId,
+};
 use proto::{
-    plane::operations::Condition,
+    convert,
+    internal::{
+        AppDemand, DispatchedEvent, PublishRequest, PublishResponse,
+        dispatch_service_client::DispatchServiceClient,
+    },
+    link::Link,
+    status::to_rejection,
     v1::{
-        ChannelInfo, TerminateUserConnectionsResponse, TriggerEventBatchResult,
+        ChannelInfo, Event, TerminateUserConnectionsResponse, TriggerEventBatchResult,
         TriggerEventResponse,
     },
-    watch::AppsReceiver,
 };
+use tonic::{Response, Status};
 
 use crate::{
-    ack::Ack,
     admission,
     callers::Callers,
     content::Content,
     idempotency::{Claimed, Claims, Results, Turn},
     metrics::DispatchMetrics,
-    node::Waiter,
     nodes::Nodes,
     reads::Reads,
-    shards::{Dispatched, Shards},
+    replicas::{Replicas, forward::Forward},
+    shards::{Dispatched, Sending as To, Shards, event},
 };
+use sending::{Item, Sending};
 
 /// Publishes for any app; cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,47 +49,96 @@ struct Parts {
     claims: Arc<Claims>,
     shards: Arc<Shards>,
     nodes: Arc<Nodes>,
+    replicas: Arc<Replicas>,
     metrics: DispatchMetrics,
 }
 
-/// What has been dispatched, is not yet acknowledged by all nodes, and will be answered with `A`.
+/// Where events go.
+#[derive(Debug)]
+pub struct Ways {
+    /// Channels by shard.
+    pub shards: Arc<Shards>,
+    /// Attached nodes.
+    pub nodes: Arc<Nodes>,
+    /// All control planes.
+    pub replicas: Arc<Replicas>,
+}
+
+/// What is on its way, is not yet acknowledged by all nodes, and will be answered with `A`.
 #[derive(Debug)]
 pub struct Pending<A> {
-    /// `None` where there is nothing to wait for.
-    ack: Option<Arc<Ack>>,
-    answer: A,
-    /// Whose keys those who come second wait for.
-    claims: Vec<Claimed>,
+    way: Way<A>,
+    quota: Option<Quota>,
+}
+
+#[derive(Debug)]
+enum Way<A> {
+    /// There is nothing to wait for.
+    Answered(A),
+    /// Events on their way to nodes; what is answered once they are there.
+    Sent { sending: Box<Sending>, claims: Vec<Keyed>, answer: Answer<A> },
+}
+
+/// Makes an answer of what became of each event.
+type Answer<A> = fn(Vec<TriggerEventBatchResult>, Option<Quota>) -> A;
+
+/// A key that is ours.
+#[derive(Debug)]
+struct Keyed {
+    /// The event's place; `None` where the key is that of the whole batch.
+    place: Option<usize>,
+    claimed: Claimed,
 }
 
 impl<A> Pending<A> {
     fn answered(answer: A) -> Self {
-        Self { ack: None, answer, claims: Vec::new() }
+        Self { way: Way::Answered(answer), quota: None }
     }
 
     /// Waits until every healthy interested node has queued the events. It ends by itself: a node that
-    /// is silent leaves the set within [`crate::node::LAG_MAX`] and a tick.
-    pub async fn delivered(self) -> A {
-        if let Some(ack) = self.ack {
-            ack.paid().await;
-        }
-        drop(self.claims);
-        self.answer
+    /// is silent leaves the set within [`crate::node::LAG_MAX`] and a tick, and a shard that nobody
+    /// owns is waited for for a bounded time.
+    pub async fn delivered(self) -> Result<A, Rejection> {
+        let Self { way, quota } = self;
+        let (sending, claims, answer) = match way {
+            Way::Answered(answer) => return Ok(answer),
+            Way::Sent { sending, claims, answer } => (sending, claims, answer),
+        };
+        let results = match claims.is_empty() {
+            true => deliver(*sending, claims).await,
+            // Those who come with the same key are answered although this caller may go away.
+            false => tokio::spawn(deliver(*sending, claims)).await.unwrap_or_else(|_| {
+                Err(Rejection::new(Reason::Internal, "the delivery of the events panicked"))
+            }),
+        };
+        let results = results.map_err(|rejection| Rejection { quota, ..rejection })?;
+        Ok(answer(results, quota))
     }
 }
 
+/// Waits for the events, and says what became of them to those who come with the same keys.
+async fn deliver(
+    mut sending: Sending,
+    claims: Vec<Keyed>,
+) -> Result<Vec<TriggerEventBatchResult>, Rejection> {
+    sending.delivered().await?;
+    let results = sending.results();
+    for Keyed { place, mut claimed } in claims {
+        claimed.dispatched(match place {
+            Some(place) => [results[place].clone()].into(),
+            None => results.as_slice().into(),
+        });
+    }
+    Ok(results)
+}
+
 impl Publisher {
-    /// `warm` says whether the known nodes have attached: before that nothing is published.
+    /// Publishes for these callers.
     #[must_use]
-    pub fn new(
-        apps: AppsReceiver,
-        shards: Arc<Shards>,
-        nodes: Arc<Nodes>,
-        (metrics, warm): (DispatchMetrics, Condition),
-    ) -> Self {
-        let callers = Arc::new(Callers::new(apps, metrics.clone(), warm));
+    pub fn new(callers: Callers, ways: Ways, metrics: DispatchMetrics) -> Self {
         let claims = Claims::new(metrics.clone());
-        Self { parts: Arc::new(Parts { callers, claims, shards, nodes, metrics }) }
+        let (callers, Ways { shards, nodes, replicas }) = (Arc::new(callers), ways);
+        Self { parts: Arc::new(Parts { callers, claims, shards, nodes, replicas, metrics }) }
     }
 
     /// What answers questions about channels, for the same callers.
@@ -108,7 +167,7 @@ impl Publisher {
         let Parts { callers, .. } = &*self.parts;
         callers.ready()?;
         let turn = self.turn_of(app, &draft).await.map_err(|refused| self.told(app, refused))?;
-        let (mut claimed, message_id) = match turn {
+        let (claimed, message_id) = match turn {
             Turn::Free => (None, message_id),
             Turn::First(claimed) => {
                 let named = claimed.message_id();
@@ -123,14 +182,45 @@ impl Publisher {
         let quota = callers.take_publish(app, channels, content, now)?;
         let publish = admission::check(draft, &app.limits, message_id)
             .map_err(|rejection| Rejection { quota, ..rejection })?;
-        let ack = Ack::new();
-        let channels = self.dispatch(app, &publish, &ack, now);
-        ack.pay();
-        if let Some(claimed) = &mut claimed {
-            claimed.dispatched([TriggerEventBatchResult { channels: channels.clone() }].into());
+        let is_keyed = claimed.is_some();
+        let item = Item { place: 0, publish, kept: self.kept(app, is_keyed) };
+        let sending = Box::new(Sending::start(self.clone(), &app.id, (vec![item], 1)));
+        let keyed = |claimed| Keyed { place: Some(0), claimed };
+        let claims = claimed.into_iter().map(keyed).collect();
+        Ok(Pending { way: Way::Sent { sending, claims, answer: answer_one }, quota })
+    }
+
+    /// As [`Publisher::publish`], and waits until it is delivered. A draft with a key goes to the
+    /// control plane that is the key's home, so that whoever comes second meets the first there.
+    pub async fn publish_at_home(
+        &self,
+        app: &App,
+        call: Event,
+        message_id: MessageId,
+    ) -> Result<TriggerEventResponse, Rejection> {
+        let key = call.idempotency_key.as_str();
+        if let Some(home) = self.home(app, key) {
+            let request = PublishRequest {
+                app_id: app.id.to_string(),
+                event: Some(call.clone()),
+                message_id: convert::id_bytes(message_id.0),
+                forwarded: true,
+            };
+            let answer = DispatchServiceClient::new(home).publish(request).await;
+            if let Some(answer) = at_home(answer) {
+                return answer.map(|PublishResponse { channels, rate_limit }| {
+                    TriggerEventResponse { channels, rate_limit }
+                });
+            }
         }
-        let claims = claimed.into_iter().collect();
-        Ok(Pending { ack: Some(ack), answer: response(quota, channels), claims })
+        self.publish(app, Draft::from(call), message_id).await?.delivered().await
+    }
+
+    /// The other control plane that is the home of a key; `None` where there is no key, or it is at
+    /// home here.
+    fn home(&self, app: &App, key: &str) -> Option<Link> {
+        let home = || self.parts.replicas.home(ShardId::of(&app.id, key));
+        (!key.is_empty()).then(home).flatten()
     }
 
     /// Admits one draft for all connections that are signed in as a user.
@@ -151,19 +241,20 @@ impl Publisher {
     }
 
     /// Closes all connections that are signed in as a user.
-    pub fn terminate(
+    pub async fn terminate(
         &self,
         app: &App,
         user_id: &str,
     ) -> Result<TerminateUserConnectionsResponse, Rejection> {
-        let Parts { callers, shards, .. } = &*self.parts;
+        let Parts { callers, .. } = &*self.parts;
         callers.ready()?;
-        let now = now();
         let call = || Content::of_texts(&["terminate", user_id]);
-        let quota = callers.take_publish(app, 1, call, now)?;
-        let channel =
-            user_channel(app, user_id).map_err(|rejection| Rejection { quota, ..rejection })?;
-        self.count(shards.terminate(&app.id, &channel, now));
+        let quota = callers.take_publish(app, 1, call, now())?;
+        let told = |rejection| Rejection { quota, ..rejection };
+        let channel = user_channel(app, user_id).map_err(told)?;
+        let termination = event::terminated((&app.id, &channel));
+        let mut sending = Sending::start_one(self.clone(), &app.id, channel, termination);
+        sending.delivered().await.map_err(told)?;
         Ok(TerminateUserConnectionsResponse { rate_limit: quota.map(Into::into) })
     }
 
@@ -185,26 +276,48 @@ impl Publisher {
         Rejection { quota: self.quota(app), ..rejection }
     }
 
-    fn dispatch(
+    /// How long what is published matters.
+    fn kept(&self, app: &App, is_keyed: bool) -> event::Kept {
+        let remembered = app.idempotency.filter(|_| is_keyed).unwrap_or_default();
+        event::Kept { cached: self.parts.shards.cached_for(), remembered }
+    }
+
+    /// Dispatches an event that another control plane has admitted; `None` where the shard is not this
+    /// one's.
+    pub fn send_one(&self, event: DispatchedEvent, to: To<'_>) -> Option<Dispatched> {
+        let app = AppId::parse(&event.app_id).ok()?;
+        let channel = ChannelName::trusted(&event.channel);
+        self.send(&app, &channel, event, to).ok()
+    }
+
+    fn send(
         &self,
-        app: &App,
-        publish: &Publish,
-        ack: &Arc<Ack>,
-        now: Instant,
-    ) -> Vec<ChannelInfo> {
-        let Parts { shards, nodes, metrics, .. } = &*self.parts;
-        let eager = nodes.eager();
-        let mut channels = Vec::new();
-        for (index, channel) in publish.channels.iter().enumerate() {
-            let dispatched =
-                shards.dispatch(&app.id, (publish, index), &eager, Waiter { ack, now });
-            metrics.events.inc();
-            self.count(dispatched);
-            if publish.info.is_some() {
-                channels.push(info(channel, publish, dispatched));
-            }
+        app: &AppId,
+        channel: &ChannelName,
+        event: DispatchedEvent,
+        to: To<'_>,
+    ) -> Result<Dispatched, Box<DispatchedEvent>> {
+        let Parts { shards, replicas, metrics, .. } = &*self.parts;
+        let cached = (event.cache_ttl_ms > 0 && replicas.has_peers()).then(|| event.clone());
+        let dispatched = shards.dispatch((app, channel), event, to)?;
+        if let Some(event) = cached {
+            replicas.tell_all(&Forward::Cached(event));
         }
-        channels
+        metrics.events.inc();
+        self.count(dispatched);
+        Ok(dispatched)
+    }
+
+    /// Gives each app a share of its limits here, by what is asked for on all control planes.
+    pub fn share_limits(&self) {
+        let Parts { callers, replicas, .. } = &*self.parts;
+        callers.share(|app| replicas.demand_elsewhere(app), now());
+    }
+
+    /// How much of their limits apps ask for here.
+    #[must_use]
+    pub fn demands(&self) -> Vec<AppDemand> {
+        self.parts.callers.demands(now())
     }
 
     fn count(&self, dispatched: Dispatched) {
@@ -239,6 +352,24 @@ fn user_channel(app: &App, user_id: &str) -> Result<ChannelName, Rejection> {
     })
 }
 
+/// What the home of a key has answered; `None` where it is gone: the events are published from here,
+/// and by their ids nodes know what the home has sent already.
+fn at_home<A>(answer: Result<Response<A>, Status>) -> Option<Result<A, Rejection>> {
+    match answer {
+        Ok(answer) => Some(Ok(answer.into_inner())),
+        Err(status) => Some(to_rejection(&status))
+            .filter(|rejection| rejection.reason != Reason::Unavailable)
+            .map(Err),
+    }
+}
+
+fn answer_one(
+    mut results: Vec<TriggerEventBatchResult>,
+    quota: Option<Quota>,
+) -> TriggerEventResponse {
+    response(quota, results.pop().map(|result| result.channels).unwrap_or_default())
+}
+
 fn response(quota: Option<Quota>, channels: Vec<ChannelInfo>) -> TriggerEventResponse {
     TriggerEventResponse { channels, rate_limit: quota.map(Into::into) }
 }
@@ -252,7 +383,7 @@ fn first(results: &Results) -> Vec<ChannelInfo> {
 fn info(channel: &ChannelName, publish: &Publish, dispatched: Dispatched) -> ChannelInfo {
     let wanted = publish.info.unwrap_or_default();
     let presence = channel.kind() == ChannelKind::Presence;
-    let users = dispatched.users.unwrap_or_default();
+    let users = dispatched.users;
     ChannelInfo {
         channel: channel.to_string(),
         subscription_count: wanted.subscription_count.then_some(dispatched.subscriptions),

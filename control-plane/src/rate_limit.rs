@@ -7,6 +7,7 @@
 //! redeemed stay within the credit.
 
 mod buckets;
+mod demand;
 mod promises;
 
 use std::time::{Duration, Instant};
@@ -28,11 +29,15 @@ const REPAYMENT: f64 = 0.5;
 /// Promises are spread over the window that callers are told of; when there are more, they are given
 /// all the same.
 const HORIZON: Duration = Duration::from_secs(1);
+/// A limit of nothing makes nobody wait for longer than a limit of this many per second.
+const RATE_MIN: f64 = 0.1;
 
-/// Admits `per_second` on average.
+/// Admits a share of `limit` per second on average.
 #[derive(Debug)]
 pub struct Bucket {
-    per_second: u32,
+    limit: u32,
+    /// Tokens per second: of several control planes each has a share of the limit.
+    per_second: f64,
     tokens: f64,
     credit: f64,
     at: Instant,
@@ -46,13 +51,16 @@ impl Bucket {
     #[must_use]
     pub fn new(per_second: u32, now: Instant) -> Self {
         let promises = Promises::default();
+        let (limit, per_second) = (per_second, f64::from(per_second));
         let tokens = capacity(per_second);
-        Self { per_second, tokens, credit: 0.0, at: now, slot: now, promises }
+        Self { limit, per_second, tokens, credit: 0.0, at: now, slot: now, promises }
     }
 
-    /// The limit was changed: what has been used stays used.
-    pub fn set_limit(&mut self, per_second: u32, now: Instant) {
-        if per_second != self.per_second {
+    /// The limit was changed, or the share of it that is given here: what has been used stays used.
+    pub fn set_limit(&mut self, limit: u32, share: f64, now: Instant) {
+        let per_second = f64::from(limit) * share;
+        self.limit = limit;
+        if (per_second - self.per_second).abs() > f64::EPSILON {
             self.refill(now);
             self.tokens += capacity(per_second) - capacity(self.per_second);
             self.per_second = per_second;
@@ -112,7 +120,7 @@ impl Bucket {
 
     fn refill(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
-        let new = elapsed * f64::from(self.per_second);
+        let new = elapsed * self.per_second;
         let repaid = (new * REPAYMENT).min(self.credit);
         self.tokens += new - repaid;
         self.credit -= repaid;
@@ -127,12 +135,12 @@ impl Bucket {
     }
 
     fn credit_max(&self) -> f64 {
-        (f64::from(self.per_second) * CREDIT).max(1.0)
+        (self.per_second * CREDIT).max(1.0)
     }
 
     /// The time until `needed` tokens are there, if nobody takes any, in whole milliseconds.
     fn wait(&self, needed: f64) -> Duration {
-        let rate = f64::from(self.per_second.max(1));
+        let rate = self.per_second.max(RATE_MIN);
         let missing = (needed - self.tokens).max(0.0);
         // Half of what comes in goes elsewhere until the credit is paid off.
         let slowed = (self.credit / REPAYMENT).min(missing / (1.0 - REPAYMENT));
@@ -147,7 +155,7 @@ impl Bucket {
         if due > now + HORIZON {
             return wait.max(HORIZON);
         }
-        let spacing = cost / (f64::from(self.per_second.max(1)) * REPAYMENT);
+        let spacing = cost / (self.per_second.max(RATE_MIN) * REPAYMENT);
         self.slot = due + Duration::from_secs_f64(spacing);
         // What is told is whole milliseconds, and must not be too early.
         Duration::from_millis((due - now).as_micros().div_ceil(1_000) as u64)
@@ -159,7 +167,7 @@ impl Bucket {
 
     fn quota(&self, reset: Duration) -> Quota {
         Quota {
-            limit: self.per_second,
+            limit: self.limit,
             remaining: self.tokens.max(0.0) as u32,
             reset_ms: u32::try_from(reset.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX),
         }
@@ -167,9 +175,8 @@ impl Bucket {
 }
 
 /// Tokens of a full bucket.
-fn capacity(per_second: u32) -> f64 {
-    let second = f64::from(per_second);
-    (second * BURST).max(second.min(BURST_MIN))
+fn capacity(per_second: f64) -> f64 {
+    (per_second * BURST).max(per_second.min(BURST_MIN))
 }
 
 #[cfg(test)]

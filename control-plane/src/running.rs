@@ -5,11 +5,14 @@ use std::{
 };
 
 use anyhow::Context as _;
-use proto::plane::{
-    identity::Role,
-    operations::Operations,
-    serve::{Listener, ListenerMetrics},
-    tls::Tls,
+use proto::{
+    plane::{
+        identity::Role,
+        operations::Operations,
+        serve::{Listener, ListenerMetrics},
+        tls::Tls,
+    },
+    replicas::Seeds,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +20,7 @@ use tracing::info;
 
 use crate::{
     config::{Config, Options},
-    control_plane::ControlPlane,
+    control_plane::{Cluster, ControlPlane},
     node::LAG_MAX,
     settings::{self, FileStore, Settings, Store},
 };
@@ -84,13 +87,22 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let (internal_tcp, internal_address) = bind(config.internal_listen).await?;
     let (operations_tcp, operations_address) = bind(config.operations_listen).await?;
     let tls = Tls::configured(config.tls_certificate.zip(config.tls_key))?;
-    let internal_tls = config.internal_tls.trust(Role::Control)?.listener(internal_address)?;
+    let trust = config.internal_tls.trust(Role::Control)?;
+    let internal_tls = trust.listener(internal_address)?;
+    let scheme = if internal_tls.is_some() { "https" } else { "http" };
     let operations_tls = config.options.operations_tls.listener()?;
     let settings = settings(&config.etcd_endpoints, &config.data, &config.options).await?;
     let operations = Operations::default();
     let loaded = operations.condition("settings");
+    let accepting = operations.condition("accepting");
+    accepting.set(true);
     tokio::spawn(when_loaded(settings.clone(), loaded));
-    let control_plane = ControlPlane::start(&config.options, settings, &operations);
+    let cluster = Cluster {
+        name: config.name,
+        address: config.advertise.unwrap_or_else(|| format!("{scheme}://{internal_address}")),
+        peers: Seeds::at(&config.peer)?.trusting(trust)?,
+    };
+    let control_plane = ControlPlane::start(&config.options, cluster, settings, &operations);
     info!(%address, %internal_address, %operations_address, "control plane listens");
     let listener =
         |tcp, tls, router| Listener { tcp, tls, router, connections_max: CONNECTIONS_MAX };
@@ -101,17 +113,22 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let (stopped, finished) = (control_plane.clone(), control_plane.clone());
     let serving = tokio::spawn(async move {
         let metrics = ListenerMetrics::default;
+        let ended = CancellationToken::new();
+        let drained = ended.clone();
         let stop = async {
             shutdown.cancelled().await;
+            accepting.set(false);
+            stopped.hand_over().await;
             // By then what is in flight has been acknowledged, or is waited for no longer.
             tokio::time::sleep(2 * LAG_MAX).await;
             stopped.stop();
+            ended.cancel();
         };
         tokio::join!(
             stop,
             public.serve(metrics(), shutdown.clone().cancelled_owned()),
-            internal.serve(metrics(), shutdown.clone().cancelled_owned()),
-            admin.serve(metrics(), shutdown.clone().cancelled_owned()),
+            internal.serve(metrics(), drained.clone().cancelled_owned()),
+            admin.serve(metrics(), drained.clone().cancelled_owned()),
         );
         finished.finish().await;
         info!("control plane has ended");

@@ -8,7 +8,7 @@
 mod cache;
 mod channel;
 mod count;
-mod event;
+pub mod event;
 mod reads;
 mod roster;
 mod shard;
@@ -16,21 +16,20 @@ mod shard;
 mod tests;
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use model::{
-    App, AppId, Apps, ChannelKind, ChannelName, Limits, MessageId, OwnerId, Publish, SHARDS,
-    ShardId, UserId, UserInfo,
-};
-use proto::internal::{ClientEvent, ShardEpoch};
+use model::{App, AppId, Apps, ChannelName, Limits, OwnerId, SHARDS, ShardId, UserId, UserInfo};
+use proto::internal::DispatchedEvent;
 
 pub use cache::Budget;
 pub use reads::{ChannelNow, Cursor};
 
 use crate::{
-    node::{Attachment, Node, Pushed, Waiter},
+    ack::Ack,
+    node::{Attachment, Node, Pushed},
     webhooks::Happening,
 };
 use shard::{Happenings, Shard};
@@ -121,13 +120,24 @@ pub struct Happened {
     pub what: Happening,
 }
 
+/// Who gets an event besides those who are interested, who waits for it, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Sending<'a> {
+    /// These get it in any case.
+    pub eager: &'a [Arc<Node>],
+    /// The publisher's acknowledgement; absent where nobody waits.
+    pub ack: Option<&'a Arc<Ack>>,
+    /// The time.
+    pub now: Instant,
+}
+
 /// What became of one event for one channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dispatched {
     /// Connections subscribed, over all nodes.
     pub subscriptions: u32,
-    /// Users in the channel; of presence channels, where the publisher asked.
-    pub users: Option<u32>,
+    /// Users in the channel.
+    pub users: u32,
     /// Nodes that it was queued for.
     pub nodes: u32,
     /// Nodes whose queue overflowed on it.
@@ -160,7 +170,7 @@ fn in_order(
 }
 
 impl Shards {
-    /// Empty shards, all in epoch 1.
+    /// Empty shards, none of them owned.
     #[must_use]
     pub fn new(owner: OwnerId, cache: Budget) -> Self {
         let ids = (0..SHARDS).filter_map(|number| ShardId::new(number.into()));
@@ -173,20 +183,6 @@ impl Shards {
 
     fn shard_of(&self, (app, channel): Key<'_>) -> MutexGuard<'_, Shard> {
         self.shard(ShardId::of(app, channel.as_str()))
-    }
-
-    /// A node has seen these epochs: ours must be higher, unless the shard was ours.
-    pub fn raise_epochs(&self, seen: &[ShardEpoch]) {
-        for seen in seen {
-            let Some(id) = ShardId::new(seen.shard) else {
-                continue;
-            };
-            let mut shard = self.shard(id);
-            if seen.owner != shard.place.owner.0 && seen.epoch >= shard.place.epoch {
-                shard.place.epoch = seen.epoch + 1;
-                shard.serial_high = 0;
-            }
-        }
     }
 
     /// Takes note of what a node wants of a channel.
@@ -225,11 +221,50 @@ impl Shards {
         }
     }
 
-    /// The nodes have reported: from here on they are told who is where.
-    pub fn warm_up(&self, now: Instant) {
-        for shard in &*self.shards {
-            lock(shard).warm_up(now);
+    /// This control plane owns these shards from here on, in these epochs. What former owners may have
+    /// told only some nodes goes first, to all of them: who has it knows it by its id.
+    pub fn begin(
+        &self,
+        taken: &[(ShardId, u64)],
+        recovered: Vec<DispatchedEvent>,
+        eager: &[Arc<Node>],
+        now: Instant,
+    ) {
+        let mut by_shard: HashMap<u32, Vec<DispatchedEvent>> = HashMap::new();
+        for event in recovered {
+            by_shard.entry(event.shard).or_default().push(event);
         }
+        for (id, epoch) in taken {
+            let mut shard = self.shard(*id);
+            shard.begin(*epoch, now);
+            for event in by_shard.remove(&u32::from(id.number())).unwrap_or_default() {
+                let Ok(app) = AppId::parse(&event.app_id) else { continue };
+                let channel = ChannelName::trusted(&event.channel);
+                let ack = Ack::new();
+                let sending = Sending { eager, ack: Some(&ack), now };
+                self.send(&mut shard, (&app, &channel), event, sending);
+                ack.pay();
+            }
+        }
+    }
+
+    /// Another control plane owns these shards, or will: nothing is dispatched in them any more.
+    pub fn end(&self, left: &[ShardId]) {
+        for id in left {
+            self.shard(*id).end();
+        }
+    }
+
+    /// What the cache channels of a shard show.
+    #[must_use]
+    pub fn cached_in(&self, id: ShardId, now: Instant) -> Vec<DispatchedEvent> {
+        self.shard(id).cache.all(now).collect()
+    }
+
+    /// The last event of a cache channel, as its owner says.
+    pub fn keep(&self, key: Key<'_>, event: &DispatchedEvent, now: Instant) {
+        self.shard_of(key).cache.store(key, event, now, &self.cache);
+        self.trim_cache(ShardId::of(key.0, key.1.as_str()));
     }
 
     /// Looks at the clock: what is owed, who was kept, what is shown no longer.
@@ -241,56 +276,38 @@ impl Shards {
         }
     }
 
-    /// Gives the publish its place in one channel and pushes it onto the queue of every interested
-    /// node. `eager` nodes get it in any case.
+    /// Gives an event its place in its channel and pushes it onto the queue of every interested node.
+    /// The event comes back where the shard is not this control plane's.
     pub fn dispatch(
         &self,
-        app: &AppId,
-        (publish, index): (&Publish, usize),
-        eager: &[Arc<Node>],
-        waiter: Waiter<'_>,
-    ) -> Dispatched {
-        let channel = &publish.channels[index];
-        let is_cache = channel.is_cache();
-        let mut shard = self.shard_of((app, channel));
-        if is_cache {
-            shard.cache.store((app, channel), &publish.event, waiter.now, &self.cache);
-        }
-        let ttl_ms = if is_cache { self.cache.ttl_ms() } else { 0 };
-        let mut dispatched = shard.send(
-            (app, channel),
-            eager,
-            |place| event::published(place, app, (publish, index), ttl_ms),
-            |node, event| node.push(event, &waiter),
-        );
-        drop(shard);
-        let asked = publish.info.is_some() && channel.kind() == ChannelKind::Presence;
-        dispatched.users = asked.then(|| dispatched.users.unwrap_or(0));
-        if is_cache {
-            self.trim_cache(ShardId::of(app, channel.as_str()));
-        }
-        dispatched
-    }
-
-    /// As [`Shards::dispatch`], for what a client publishes; nobody waits for it.
-    pub fn relay(
-        &self,
         key: Key<'_>,
-        (said, id): (&ClientEvent, MessageId),
-        eager: &[Arc<Node>],
-        now: Instant,
-    ) -> Dispatched {
-        self.shard_of(key).send(
-            key,
-            eager,
-            |place| event::relayed(place, key, said, id),
-            |node, event| node.post(event, now),
-        )
+        event: DispatchedEvent,
+        sending: Sending<'_>,
+    ) -> Result<Dispatched, Box<DispatchedEvent>> {
+        let is_kept = event.cache_ttl_ms > 0;
+        let mut shard = self.shard_of(key);
+        if !shard.owned {
+            return Err(Box::new(event));
+        }
+        let dispatched = self.send(&mut shard, key, event, sending);
+        drop(shard);
+        if is_kept {
+            self.trim_cache(ShardId::of(key.0, key.1.as_str()));
+        }
+        Ok(dispatched)
     }
 
-    /// Closes every socket of a user's channel.
-    pub fn terminate(&self, app: &AppId, channel: &ChannelName, now: Instant) -> Dispatched {
-        self.shard_of((app, channel)).terminate((app, channel), now)
+    fn send(
+        &self,
+        shard: &mut Shard,
+        key: Key<'_>,
+        event: DispatchedEvent,
+        sending: Sending<'_>,
+    ) -> Dispatched {
+        if event.cache_ttl_ms > 0 {
+            shard.cache.store(key, &event, sending.now, &self.cache);
+        }
+        shard.send(key, event, sending)
     }
 
     /// Where kept events exceed what they may take, the oldest of other shards make room, and only then
@@ -315,10 +332,15 @@ impl Shards {
     /// Channels with interest.
     #[must_use]
     pub fn channels(&self) -> usize {
-        let count = |shard: &Mutex<Shard>| {
-            lock(shard).apps.values().map(std::collections::HashMap::len).sum::<usize>()
-        };
+        let count =
+            |shard: &Mutex<Shard>| lock(shard).apps.values().map(HashMap::len).sum::<usize>();
         self.shards.iter().map(count).sum()
+    }
+
+    /// How long the last event of a cache channel is shown.
+    #[must_use]
+    pub fn cached_for(&self) -> Duration {
+        self.cache.ttl
     }
 
     /// Bytes of kept events.

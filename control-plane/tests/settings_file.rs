@@ -17,6 +17,7 @@ use control_plane::settings::{
 use model::Apps;
 use prost_types::FieldMask;
 use proto::{
+    replicas::{Caller, Replicas, Seeds},
     v1::{
         App, AppLimits, AppWebhook, CreateAppRequest, DeleteAppRequest, GetAppRequest,
         ListAppsRequest, RetireAppSecretRequest, RotateAppSecretRequest, UpdateAppRequest,
@@ -451,9 +452,10 @@ async fn planes_follow_every_change() {
     let settings = settings(folder.path()).await;
     let address = serve(&settings).await;
     let mut client = client(&address, "hush").await;
+    let caller = Caller { node_id: String::new(), boot_id: vec![1; 16].into() };
     let watcher = Watcher {
         name: "test".into(),
-        links: vec![proto::link::remote(&address).unwrap()],
+        replicas: Replicas::start(Seeds::at([&address]).unwrap(), caller),
         last_known_good: None,
     };
     let mut seen = watcher.spawn();

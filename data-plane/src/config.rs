@@ -57,9 +57,16 @@ pub struct Config {
     /// Probes and metrics
     #[arg(long, default_value = "127.0.0.1:9601", value_name = "ADDRESS")]
     pub operations_listen: SocketAddr,
-    /// The control plane's internal listener, as https://host:port, or http:// in clear text
-    #[arg(long, default_value = "http://127.0.0.1:6003", value_name = "URL")]
-    pub control_plane: String,
+    /// Internal listeners of control planes, as https://host:port, or http:// in clear text; several, or
+    /// separated by commas. A host name stands for all its addresses; further ones are learnt from those
+    /// that answer
+    #[arg(
+        long,
+        default_value = "http://127.0.0.1:6003",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    pub control_plane: Vec<String>,
     /// This node's name; made up where absent
     #[arg(long, value_name = "NAME")]
     pub node_id: Option<String>,

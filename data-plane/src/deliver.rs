@@ -59,7 +59,9 @@ impl<'a> Batch<'a> {
         let from_backend = event.data_form() == DataForm::Unspecified;
         let DispatchedEvent { app_id: app, channel, excluded, name, data, tags, delta, .. } = event;
         let tags = tags.map(|tags| tags.pairs);
-        let event = from_backend.then_some(Published { name, data, tags, tags_shown, delta });
+        let shared = self.node.numbers.next();
+        let event =
+            from_backend.then_some(Published { name, data, tags, tags_shown, delta, shared });
         let excluded = excluded.map(Into::into);
         self.push(Delivery { app, channel, excluded, frame, event }, threads);
     }

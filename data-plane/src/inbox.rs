@@ -6,7 +6,10 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use data_plane_core::{CloseCode, Event, SocketKey, delta};
+use data_plane_core::{
+    CloseCode, Event, SocketKey,
+    delta::{self, Shared},
+};
 use futures_util::task::AtomicWaker;
 use model::{AppId, Apps, ChannelName, SocketId, Tags, UserId};
 
@@ -25,8 +28,8 @@ pub enum Command {
     Confirm(ChannelKey),
     /// The settings changed.
     Apps(Arc<Apps>),
-    /// Close every socket that is subscribed to anything.
-    CloseSubscribed(CloseCode),
+    /// Close every socket that is subscribed to anything in these shards.
+    CloseSubscribed(CloseCode, Arc<[bool]>),
     /// Close all sockets at a fixed pace, in random order; take no more when done.
     Drain,
     /// End the thread.
@@ -96,6 +99,8 @@ pub struct Published {
     pub tags_shown: bool,
     /// Deltas for this event: forced, forbidden, or as configured.
     pub delta: Option<bool>,
+    /// Its number, and frames that all threads share.
+    pub shared: Shared,
 }
 
 impl Published {
@@ -108,6 +113,7 @@ impl Published {
             tags: tags.filter(|_| self.tags_shown),
             delta: self.delta,
             text,
+            shared: &self.shared,
         };
         Event { published, tags }
     }

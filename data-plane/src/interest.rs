@@ -4,6 +4,8 @@
 //! remembers the version it has reported, and reports what is newer: a map of latest values, never a
 //! queue. A snapshot is the same report from version 0.
 
+mod connections;
+mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +19,10 @@ use foldhash::{HashMap, HashMapExt as _};
 use model::{AppId, ChannelName, UserId, UserInfo};
 use proto::internal::{self, AppConnections, ChannelInterest, MemberInterest};
 
+use self::{connections::Connections, streams::Streams};
 use crate::states::has_state;
+
+pub use self::streams::{STREAMS_MAX, Slot};
 
 /// How long interest outlives the last subscriber, so that a page change costs nothing.
 pub const LINGER: Duration = Duration::from_secs(10);
@@ -51,8 +56,8 @@ pub struct Interest {
     waiting: BTreeMap<u64, Waiting>,
     /// Channels whose last subscriber left, by when their interest ends.
     lingering: BTreeMap<(Instant, u64), ChannelKey>,
-    /// The version that the control plane has acknowledged.
-    acknowledged: u64,
+    /// What each control plane has acknowledged.
+    streams: Streams,
 }
 
 #[derive(Clone, Debug)]
@@ -78,13 +83,6 @@ struct Member {
     version: u64,
     /// What the user says of itself; `None` once it has left.
     info: Option<UserInfo>,
-}
-
-#[derive(Debug, Default)]
-struct Connections {
-    own: u32,
-    others: u32,
-    version: u64,
 }
 
 #[derive(Debug)]
@@ -117,13 +115,14 @@ impl Interest {
             ended: BTreeSet::new(),
             waiting: BTreeMap::new(),
             lingering: BTreeMap::new(),
-            acknowledged: 0,
+            streams: Streams::default(),
         }
     }
 
     /// A thread's number of subscriptions to a channel is now `subscriptions`. Returns whether events
     /// of the channel arrive for certain; if not and `wait`, the thread is named by a later
-    /// [`Interest::acknowledge`] or [`Interest::expire`].
+    /// [`Interest::acknowledge`], [`Interest::unattach`], [`Interest::set_answers`] or
+    /// [`Interest::expire`].
     pub fn set_subscriptions(
         &mut self,
         thread: usize,
@@ -150,7 +149,7 @@ impl Interest {
             self.lingering.insert(place, (app.clone(), channel.clone()));
         }
         self.changed((former, version), Subject::Channel(app.clone(), channel.clone()), false);
-        let certain = self.acknowledged >= since;
+        let certain = self.streams.certain() >= since;
         if !certain && wait {
             let waiting = self.waiting.entry(since).or_insert_with(|| Waiting {
                 channel: (app.clone(), channel.clone()),
@@ -231,7 +230,7 @@ impl Interest {
     /// A connection of an app opens, unless the app has `limit` over all nodes already.
     pub fn connect(&mut self, app: &AppId, limit: Option<u32>) -> bool {
         let connections = self.connections.entry(app.clone()).or_default();
-        let total = connections.own.saturating_add(connections.others);
+        let total = connections.own.saturating_add(connections.others());
         if limit.is_some_and(|limit| total >= limit) {
             return false;
         }
@@ -248,11 +247,11 @@ impl Interest {
         }
     }
 
-    /// What all other nodes hold.
-    pub fn set_others(&mut self, totals: &[AppConnections]) {
+    /// What all other nodes hold, as one control plane has it.
+    pub fn set_others(&mut self, slot: Slot, totals: &[AppConnections]) {
         for total in totals {
             if let Ok(app) = AppId::parse(&total.app_id) {
-                self.connections.entry(app).or_default().others = total.connections;
+                self.connections.entry(app).or_default().set_others(slot, total.connections);
             }
         }
     }
@@ -322,20 +321,52 @@ impl Interest {
         (report.sequence > 0).then_some(report)
     }
 
-    /// The control plane has taken note of everything up to `sequence`: what may be confirmed.
-    pub fn acknowledge(&mut self, sequence: u64) -> Vec<Confirmed> {
-        self.acknowledged = self.acknowledged.max(sequence);
-        self.forget_ended(sequence);
-        let later = self.waiting.split_off(&(sequence + 1));
+    /// A stream begins. Until [`Interest::end_snapshot`] its control plane gives the node everything.
+    pub fn attach(&mut self, slot: Slot) {
+        self.streams.attach(slot);
+    }
+
+    /// A stream has been told everything up to `version`.
+    pub fn end_snapshot(&mut self, slot: Slot, version: u64) {
+        self.streams.end_snapshot(slot, version);
+    }
+
+    /// A control plane has taken note of everything up to `sequence`: what may be confirmed.
+    pub fn acknowledge(&mut self, slot: Slot, sequence: u64) -> Vec<Confirmed> {
+        self.streams.acknowledge(slot, sequence);
+        self.forget_ended();
+        self.confirmed()
+    }
+
+    /// A stream has ended: what need not wait for it any more. The next one is told everything.
+    pub fn unattach(&mut self, slot: Slot) -> Vec<Confirmed> {
+        self.streams.unattach(slot);
+        for connections in self.connections.values_mut() {
+            connections.forget(slot);
+        }
+        self.forget_ended();
+        self.confirmed()
+    }
+
+    /// A control plane answers its heartbeats, or does not: what need not wait for it any more.
+    pub fn set_answers(&mut self, slot: Slot, answers: bool) -> Vec<Confirmed> {
+        self.streams.set_answers(slot, answers);
+        self.confirmed()
+    }
+
+    /// The latest version.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Takes those who waited for what is certain now.
+    fn confirmed(&mut self) -> Vec<Confirmed> {
+        let later = self.waiting.split_off(&self.streams.certain().saturating_add(1));
         std::mem::replace(&mut self.waiting, later)
             .into_values()
             .map(|waiting| Confirmed { channel: waiting.channel, threads: waiting.threads })
             .collect()
-    }
-
-    /// The stream was lost: the next control plane knows nothing.
-    pub fn unattach(&mut self) {
-        self.acknowledged = 0;
     }
 
     /// Events were lost: what was known of channels with a state must be told anew.
@@ -377,6 +408,7 @@ impl Interest {
                 self.changed((former, version), Subject::Channel(app, channel), gone);
             }
         }
+        self.forget_ended();
         let patient = |waiting: &Waiting| now - waiting.since < CONFIRM_TIMEOUT;
         let (patient, given_up): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.waiting)
@@ -389,24 +421,22 @@ impl Interest {
         (ended, confirmed.collect())
     }
 
-    /// Drops what holds nothing and whose end is acknowledged.
-    fn forget_ended(&mut self, sequence: u64) {
-        let later = self.ended.split_off(&(sequence + 1));
+    /// Drops what holds nothing, where every control plane has taken note of its end.
+    fn forget_ended(&mut self) {
+        let acknowledged = self.streams.acknowledged();
+        let later = self.ended.split_off(&acknowledged.saturating_add(1));
         for version in std::mem::replace(&mut self.ended, later) {
             match self.changes.remove(&version) {
                 Some(Subject::Channel(app, channel)) => self.forget_channel(&app, &channel),
-                // What the others hold is told only when it changes, so it is kept.
-                Some(Subject::App(app)) if self.others(&app) == 0 => {
-                    self.connections.remove(&app);
+                Some(Subject::App(app)) => {
+                    if self.connections.get(&app).is_some_and(Connections::is_nothing) {
+                        self.connections.remove(&app);
+                    }
                 }
                 Some(Subject::Member(key)) => drop(self.members.remove(&key)),
-                Some(Subject::App(_)) | None => {}
+                None => {}
             }
         }
-    }
-
-    fn others(&self, app: &AppId) -> u32 {
-        self.connections.get(app).map_or(0, |count| count.others)
     }
 
     fn forget_channel(&mut self, app: &AppId, channel: &ChannelName) {

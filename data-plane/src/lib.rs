@@ -1,7 +1,7 @@
 //! The data plane: a node that holds WebSockets.
 //!
-//! The way of one event: [`attach`] takes it from the stream and encodes it once → [`inbox`] → the
-//! [`shard`] thread asks the hub who subscribes and pushes the frame into each [`outbox`] → one write
+//! The way of one event: [`attach`] takes it from a stream and through the [`gate`], [`deliver`] encodes
+//! it once → [`inbox`] → the [`shard`] thread asks the hub who subscribes and pushes the frame into each [`outbox`] → one write
 //! per [`socket`] → the acknowledgement goes back up through [`attach`].
 //! The way of a connection: [`listener`] → [`shard`]; what its client says is decided by
 //! `data_plane_core`.
@@ -9,8 +9,11 @@
 pub mod config;
 
 pub mod attach;
+mod control_planes;
 pub mod deliver;
 pub mod fence;
+pub mod gate;
+pub mod identity;
 pub mod interest;
 pub mod reports;
 pub mod states;
@@ -27,19 +30,12 @@ pub mod wire;
 pub mod listener;
 pub mod metrics;
 
-use std::{
-    hash::{BuildHasher as _, RandomState},
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
-use data_plane_core::SessionConfig;
-use model::{BootId, NodeId};
+use data_plane_core::{SessionConfig, delta::Numbers};
 use proto::{
-    link::Link,
     plane::{
         descriptors,
         identity::Role,
@@ -48,6 +44,7 @@ use proto::{
         serve::{Listener as HttpListener, ListenerMetrics},
         tls::Tls,
     },
+    replicas::{Replicas, Seeds},
     watch::{AppsReceiver, Watcher},
 };
 use tokio::net::TcpListener;
@@ -55,8 +52,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
-    attach::Attachment,
     config::{Config, Options},
+    control_planes::ControlPlanes,
+    identity::{Identity, random},
     inbox::{Command, Inbox},
     node::{Node, NodeParts},
     outbox::OutboxLimits,
@@ -64,11 +62,12 @@ use crate::{
     socket::SocketLimits,
 };
 
-/// A node at work: its shard threads run and it stays attached to its control plane.
+/// A node at work: its shard threads run and it stays attached to all control planes.
 #[derive(Clone, Debug)]
 pub struct DataPlane {
     node: Arc<Node>,
     listener: listener::Listener,
+    replicas: Replicas,
     stopped: CancellationToken,
 }
 
@@ -77,12 +76,10 @@ pub struct DataPlane {
 pub struct Surroundings {
     /// The app settings.
     pub apps: AppsReceiver,
-    /// The control plane, for interest and events.
-    pub link: Link,
-    /// The control plane, for heartbeats.
-    pub heartbeats: Link,
-    /// The node's name; made up where absent.
-    pub node_id: Option<String>,
+    /// The control planes; the heartbeats to them are this node's.
+    pub replicas: Replicas,
+    /// Who this node is.
+    pub identity: Identity,
     /// Proxies in front that append the address they saw to X-Forwarded-For.
     pub trusted_proxy_hops: usize,
 }
@@ -113,27 +110,21 @@ impl DataPlane {
             let shard_node = Arc::clone(&node);
             std::thread::Builder::new()
                 .name(format!("shard-{thread}"))
-                .spawn(move || {
-                    Shard::new(thread, shard_node, poll, (shard::clock(), random() as u64)).run()
-                })
+                .spawn(move || Shard::new(thread, shard_node, poll, shard::clock()).run())
                 .context("no thread for a shard")?;
         }
-        let attachment = Attachment {
-            node: Arc::clone(&node),
-            link: surroundings.link,
-            heartbeats: surroundings.heartbeats,
-            id: NodeId(surroundings.node_id.unwrap_or_else(made_up_name).into()),
-            boot: BootId(random()),
-            attached: operations.condition("control plane"),
-        };
-        info!(node = %attachment.id, threads, "node started");
+        let Surroundings { replicas, identity, .. } = surroundings;
+        info!(node = %identity.node, threads, "node started");
+        let attached = operations.condition("control plane");
+        let attach =
+            ControlPlanes::new(Arc::clone(&node), replicas.clone(), identity, attached).run();
         let stopped = CancellationToken::new();
         let follow = follow_apps(Arc::clone(&node), operations.condition("settings"));
-        tokio::spawn(stopped.clone().run_until_cancelled_owned(attachment.run()));
+        tokio::spawn(stopped.clone().run_until_cancelled_owned(attach));
         tokio::spawn(stopped.clone().run_until_cancelled_owned(follow));
         let hops = surroundings.trusted_proxy_hops;
         let listener = listener::Listener::new(Arc::clone(&node), options, hops);
-        Ok(Self { node, listener, stopped })
+        Ok(Self { node, listener, replicas, stopped })
     }
 
     /// The routes of the public listener.
@@ -160,12 +151,14 @@ impl DataPlane {
         };
         let _ = tokio::time::timeout(patience, emptied).await;
         self.stopped.cancel();
+        self.replicas.stop();
         self.node.tell_all(|| Command::Stop);
     }
 }
 
 fn parts(options: &Options, apps: AppsReceiver, inboxes: Vec<Arc<Inbox>>) -> NodeParts {
     NodeParts {
+        numbers: Numbers::new(random() as u64),
         apps,
         limits: SocketLimits {
             message_bytes_max: options.message_bytes_max,
@@ -214,16 +207,6 @@ async fn follow_apps(node: Arc<Node>, ready: Condition) {
     }
 }
 
-fn made_up_name() -> String {
-    format!("node-{:08x}", random() as u32)
-}
-
-/// 128 bits from the randomness that the standard library takes from the system.
-fn random() -> u128 {
-    let random = RandomState::new();
-    u128::from(random.hash_one(0)) << 64 | u128::from(random.hash_one(1))
-}
-
 /// A node of its own, with its listeners bound.
 #[derive(Debug)]
 pub struct Running {
@@ -251,19 +234,19 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         TcpListener::bind(config.operations_listen).await.context("operations_listen")?;
     let (address, operations_address) = (tcp.local_addr()?, operations_tcp.local_addr()?);
     let tls = Tls::configured(config.tls_certificate.zip(config.tls_key))?;
+    let identity = Identity::new(config.node_id.clone());
     let trust = config.internal_tls.trust(Role::Node)?;
-    let connect = || trust.link(&config.control_plane);
-    let node_id = config.node_id.clone().unwrap_or_else(made_up_name);
+    let seeds = Seeds::at(&config.control_plane)?.trusting(trust).context("control_plane")?;
+    let replicas = Replicas::start(seeds, identity.caller());
     let watcher = Watcher {
-        name: node_id.clone(),
-        links: vec![connect()?],
+        name: identity.node.to_string(),
+        replicas: replicas.clone(),
         last_known_good: config.last_known_good.clone(),
     };
     let surroundings = Surroundings {
         apps: watcher.spawn(),
-        link: connect()?,
-        heartbeats: connect()?,
-        node_id: Some(node_id),
+        replicas,
+        identity,
         trusted_proxy_hops: config.trusted_proxy_hops,
     };
     let data_plane = DataPlane::start(&config.options, surroundings, &operations)?;

@@ -2,6 +2,10 @@
 
 use proto::plane::{config, log, shutdown};
 
+/// What one thread allocates another one frees, and a crowd that has left must leave nothing behind.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Options of the process.
 #[derive(clap::Args, Debug)]
 struct Process {

@@ -38,6 +38,20 @@ pub struct NodeMetrics {
     pub addresses_evicted: Counter,
     /// Sockets closed because all outboxes together took too much memory.
     pub relieved: Counter,
+    /// Events that came again.
+    pub duplicates: Counter,
+    /// Message ids forgotten because there were too many.
+    pub ids_evicted: Counter,
+    /// Events that one control plane has not yet seen through, for others to take over.
+    pub unstable_events: Gauge,
+    /// Their bytes.
+    pub unstable_bytes: Gauge,
+    /// Those given up because they were too large.
+    pub unstable_dropped: Counter,
+    /// Claims of shards answered.
+    pub claims: Counter,
+    /// Control planes with a stream.
+    pub attached: Gauge,
     /// Attachments that ended.
     pub detached: Counter,
     /// Channels with interest.
@@ -77,6 +91,17 @@ impl NodeMetrics {
         counter("address_limit_evicted", "Windows given up, too many addresses", evicted);
         counter("relieved", "Sockets closed, outboxes took too much memory", &self.relieved);
         counter("detachments", "Streams to control planes that ended", &self.detached);
+        counter("duplicates", "Events that came again and were dropped", &self.duplicates);
+        counter("message_ids_evicted", "Ids forgotten, too many", &self.ids_evicted);
+        let dropped = &self.unstable_dropped;
+        counter("unstable_dropped", "Events not kept for a takeover, too large", dropped);
+        counter("claims", "Claims of shards answered", &self.claims);
+        let mut gauge = |name: &str, help: &str, gauge: &Gauge| {
+            registry.register(name, help, gauge.clone());
+        };
+        gauge("control_planes", "Control planes with a stream", &self.attached);
+        gauge("unstable_events", "Events kept for a takeover", &self.unstable_events);
+        gauge("unstable_bytes", "Bytes of those", &self.unstable_bytes);
         registry.register("sockets", "Open WebSockets", self.sockets.clone());
         registry.register("channels", "Channels with interest", self.channels.clone());
         registry.register("closes", "Sockets closed by the node, by code", self.closes.clone());

@@ -8,19 +8,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use data_plane_core::{Member, SessionConfig};
+use data_plane_core::{Member, SessionConfig, delta::Numbers};
 use futures_util::task::AtomicWaker;
-use model::{AppId, ChannelName, UserId};
+use model::{AppId, ChannelName, ShardId, UserId};
 use proto::{
     internal::{CacheMiss, attach_request::Up},
     watch::AppsReceiver,
 };
 
 use crate::{
+    gate::Gate,
     inbox::{Command, Inbox, Step},
-    interest::{CONFIRM_TIMEOUT, Confirmed, Interest},
+    interest::{CONFIRM_TIMEOUT, Confirmed, Interest, STREAMS_MAX},
     metrics::NodeMetrics,
     reports::{Full, Reports},
+    shard::clock,
     socket::SocketLimits,
     states::{Batches, Place, States},
 };
@@ -42,9 +44,12 @@ pub struct Node {
     pub drain_window: Duration,
     /// Sockets at most; over it a new one is closed with 4100.
     pub sockets_max: i64,
-    /// Wakes the stream up: there is something to report.
-    pub up: Arc<AtomicWaker>,
-    /// Lock order: states, then interest, then reports.
+    /// Numbers the events that deltas are made of.
+    pub numbers: Numbers,
+    /// Wake the streams up: there is something to report.
+    pub ups: [Arc<AtomicWaker>; STREAMS_MAX],
+    /// Lock order: gate, then states, then interest, then reports.
+    gate: Mutex<Gate>,
     states: Mutex<States>,
     interest: Mutex<Interest>,
     reports: Mutex<Reports>,
@@ -66,6 +71,8 @@ pub struct NodeParts {
     pub drain_window: Duration,
     /// Sockets at most.
     pub sockets_max: u32,
+    /// Numbers that no other life of this node has used.
+    pub numbers: Numbers,
 }
 
 /// The channel of an app.
@@ -76,15 +83,18 @@ impl Node {
     #[must_use]
     pub fn new(parts: NodeParts) -> Self {
         let threads = parts.inboxes.len();
+        let metrics = NodeMetrics::default();
         Self {
             inboxes: parts.inboxes,
             apps: parts.apps,
-            metrics: NodeMetrics::default(),
+            gate: Mutex::new(Gate::new(clock(), metrics.clone())),
+            metrics,
             limits: parts.limits,
             session: parts.session,
             drain_window: parts.drain_window,
             sockets_max: i64::from(parts.sockets_max),
-            up: Arc::default(),
+            numbers: parts.numbers,
+            ups: Default::default(),
             states: Mutex::new(States::new(threads)),
             interest: Mutex::new(Interest::new(threads)),
             reports: Mutex::default(),
@@ -100,7 +110,14 @@ impl Node {
 
     /// There is something new to report.
     pub fn report(&self) {
-        self.up.wake();
+        for up in &self.ups {
+            up.wake();
+        }
+    }
+
+    /// What everything passes that comes down.
+    pub fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().expect("no code panics while it holds the gate")
     }
 
     /// Channels with a state. Who changes one and tells sockets of it holds the lock meanwhile.
@@ -166,9 +183,10 @@ impl Node {
         online
     }
 
-    /// Something happened on a socket that the control plane must hear of.
-    pub fn say(&self, up: Up) -> Result<(), Full> {
-        let said = self.reports().push(up);
+    /// Something happened on a socket that the owner of its channel must hear of.
+    pub fn say(&self, (app, channel): (&AppId, &str), up: Up) -> Result<(), Full> {
+        let owner = self.gate().owner(ShardId::of(app, channel));
+        let said = self.reports().push(owner, up);
         self.report();
         said
     }
@@ -176,7 +194,7 @@ impl Node {
     /// A socket found nothing for it in a cache channel.
     pub fn report_miss(&self, (app, channel): Channel<'_>) {
         let miss = CacheMiss { app_id: app.to_string(), channel: channel.to_string() };
-        if self.say(Up::CacheMiss(miss)).is_err() {
+        if self.say((app, channel.as_str()), Up::CacheMiss(miss)).is_err() {
             self.metrics.reports_dropped.inc();
         }
     }
@@ -221,6 +239,17 @@ impl Node {
         for (inbox, steps) in self.inboxes.iter().zip(batches) {
             if !steps.is_empty() {
                 inbox.push(Command::Take(steps));
+            }
+        }
+    }
+
+    /// Those who waited for an acknowledgement are told.
+    pub fn confirm(&self, confirmed: Vec<Confirmed>) {
+        for Confirmed { channel, threads } in confirmed {
+            for (thread, inbox) in self.inboxes.iter().enumerate() {
+                if threads & (1 << thread) != 0 {
+                    inbox.push(Command::Confirm(channel.clone()));
+                }
             }
         }
     }

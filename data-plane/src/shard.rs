@@ -17,7 +17,7 @@ use std::{
 
 use data_plane_core::{CloseCode, Effect, Form, Hub, SocketKey, Wheel, delta::DeltaWriter};
 use mio::{Events, Interest as Readiness, Poll, Token};
-use model::Apps;
+use model::{Apps, ChannelName, ShardId};
 use slab::Slab;
 use tracing::debug;
 
@@ -81,10 +81,9 @@ struct Drain {
 }
 
 impl Shard {
-    /// A thread without sockets; `poll` is the one whose waker is in `inbox`. `random` must be
-    /// different in each life of each thread.
+    /// A thread without sockets; `poll` is the one whose waker is in `inbox`.
     #[must_use]
-    pub fn new(thread: usize, node: Arc<Node>, poll: Poll, (now, random): (Instant, u64)) -> Self {
+    pub fn new(thread: usize, node: Arc<Node>, poll: Poll, now: Instant) -> Self {
         let inbox = Arc::clone(&node.inboxes[thread]);
         let ledger = Ledger::new(node.limits.thread_bytes_max);
         Self {
@@ -92,8 +91,8 @@ impl Shard {
             node,
             inbox,
             poll,
-            hub: Hub::new(random),
-            writer: DeltaWriter::new(wire::text_header),
+            hub: Hub::default(),
+            writer: DeltaWriter::new(wire::write_header),
             watchers: Watchers::default(),
             sockets: Slab::new(),
             ledger,
@@ -222,7 +221,7 @@ impl Shard {
             Command::Take(steps) => self.take_steps(steps, now),
             Command::Confirm(channel) => self.confirm(&channel),
             Command::Apps(apps) => self.change_apps(&apps, now),
-            Command::CloseSubscribed(code) => self.close_subscribed(code, now),
+            Command::CloseSubscribed(code, shards) => self.close_subscribed(code, &shards, now),
             Command::Drain => self.start_drain(now),
             Command::Stop => self.stopped = true,
         }
@@ -297,10 +296,17 @@ impl Shard {
         }
     }
 
-    fn close_subscribed(&mut self, code: CloseCode, now: Instant) {
+    fn close_subscribed(&mut self, code: CloseCode, shards: &[bool], now: Instant) {
         for key in self.keys() {
             let session = self.socket(key).and_then(|socket| socket.session.as_ref());
-            if session.is_some_and(|session| session.subscriptions().next().is_some()) {
+            let missed = session.is_some_and(|session| {
+                let app = &session.app().id;
+                let touched =
+                    |channel: &ChannelName| shards[ShardId::of(app, channel.as_str()).index()];
+                session.subscriptions().any(|(channel, _)| touched(channel))
+                    || session.user_channel().is_some_and(touched)
+            });
+            if missed {
                 self.close(key, code, now);
             }
         }

@@ -1,9 +1,10 @@
 //! WebSocket frames as bytes (RFC 6455, section 5): encoded once, for every socket.
 
 use bytes::Bytes;
-use data_plane_core::CloseCode;
+use data_plane_core::{CloseCode, delta::Payload};
 
 const FINAL_TEXT: u8 = 0x81;
+const FINAL_BINARY: u8 = 0x82;
 const FINAL_CLOSE: u8 = 0x88;
 const HEADER_BYTES_MAX: usize = 10;
 
@@ -24,9 +25,13 @@ pub fn text_with(fill: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     Bytes::from(buffer).slice(start..)
 }
 
-/// Appends the header of a text message of this many bytes.
-pub fn text_header(frame: &mut Vec<u8>, payload_bytes: usize) {
-    let (header, bytes) = header(FINAL_TEXT, payload_bytes);
+/// Appends the header of a message of this many bytes.
+pub fn write_header(frame: &mut Vec<u8>, kind: Payload, payload_bytes: usize) {
+    let first = match kind {
+        Payload::Text => FINAL_TEXT,
+        Payload::Binary => FINAL_BINARY,
+    };
+    let (header, bytes) = header(first, payload_bytes);
     frame.extend_from_slice(&header[..bytes]);
 }
 
@@ -98,8 +103,10 @@ mod tests {
             assert_eq!(framed, text(&payload), "{length}");
             assert_eq!(super::payload(&framed), payload, "{length}");
             let mut header = Vec::new();
-            text_header(&mut header, length);
+            write_header(&mut header, Payload::Text, length);
             assert_eq!([&header, payload.as_bytes()].concat(), framed, "{length}");
+            write_header(&mut header, Payload::Binary, 0);
+            assert_eq!(header[header.len() - 2..], [0x82, 0]);
         }
     }
 

@@ -6,13 +6,13 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args as _, FromArgMatches as _};
-use data_plane::{DataPlane, Surroundings, config::Options};
+use data_plane::{DataPlane, Surroundings, config::Options, identity::Identity};
 use proto::{
-    link,
     plane::{
         operations::Operations,
         serve::{Listener, ListenerMetrics},
     },
+    replicas::{Replicas, Seeds},
     watch::AppsReceiver,
 };
 use tokio::{
@@ -31,12 +31,12 @@ impl Node {
         let command = Options::augment_args(clap::Command::new("node").no_binary_name(true));
         let options = Options::from_arg_matches(&command.get_matches_from(line)).unwrap();
         let (_, apps): (_, AppsReceiver) = tokio::sync::watch::channel(None);
-        let nobody = || link::remote("http://127.0.0.1:1").unwrap();
+        let identity = Identity::new(Some("node".into()));
+        let nobody = Seeds::at(["http://127.0.0.1:1"]).unwrap();
         let surroundings = Surroundings {
             apps,
-            link: nobody(),
-            heartbeats: nobody(),
-            node_id: Some("node".into()),
+            replicas: Replicas::start(nobody, identity.caller()),
+            identity,
             trusted_proxy_hops,
         };
         let operations = Operations::default();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{ChannelKind, Reason, Rejection};
+use model::{ChannelKind, Reason, Rejection, ShardId};
 use prost_types::FieldMask;
 use proto::{
     internal::{GetChannelRequest, ListChannelUsersRequest, ListChannelsRequest},
@@ -36,12 +36,15 @@ pub(crate) async fn list(gateway: Gateway, signed: Signed) -> Result<Answer, Rej
         page_size: PAGE_SIZE,
         page_token: String::new(),
     };
+    // No channel owns a list: all its pages come from one control plane while it lives.
+    let shard = ShardId::of(&signed.app.id, "");
     let mut channels = BTreeMap::new();
     loop {
         let request = ListChannelsRequest { call: Some(call.clone()) };
-        let list = gateway.control_planes().call(request, |mut client, request| async move {
-            client.list_channels(request).await
-        });
+        let list =
+            gateway.control_planes().call(shard, request, |mut client, request| async move {
+                client.list_channels(request).await
+            });
         let page = list.await?.answer.unwrap_or_default();
         channels.extend(page.channels.into_iter().map(|channel| {
             let counts = Counts::new(channel.subscription_count, channel.user_count);
@@ -73,9 +76,10 @@ pub(crate) async fn get(gateway: Gateway, signed: Signed) -> Result<Answer, Reje
         read_mask: mask(&asked),
     };
     let request = GetChannelRequest { call: Some(call) };
-    let get = gateway
-        .control_planes()
-        .call(request, |mut client, request| async move { client.get_channel(request).await });
+    let shard = ShardId::of(&signed.app.id, channel.as_str());
+    let get = gateway.control_planes().call(shard, request, |mut client, request| async move {
+        client.get_channel(request).await
+    });
     let answer = get.await?.answer.unwrap_or_default();
     let channel = answer.channel.unwrap_or_default();
     let body = ChannelBody {
@@ -99,12 +103,14 @@ pub(crate) async fn users(gateway: Gateway, signed: Signed) -> Result<Answer, Re
         page_size: PAGE_SIZE,
         page_token: String::new(),
     };
+    let shard = ShardId::of(&signed.app.id, channel.as_str());
     let mut users = Vec::new();
     loop {
         let request = ListChannelUsersRequest { call: Some(call.clone()) };
-        let list = gateway.control_planes().call(request, |mut client, request| async move {
-            client.list_channel_users(request).await
-        });
+        let list =
+            gateway.control_planes().call(shard, request, |mut client, request| async move {
+                client.list_channel_users(request).await
+            });
         let page = list.await?.answer.unwrap_or_default();
         users.extend(page.users.into_iter().map(|user| UserBody { id: user.user_id }));
         if page.next_page_token.is_empty() {

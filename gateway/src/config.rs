@@ -40,7 +40,7 @@ pub struct Options {
           value_parser = RangedU64ValueParser::<usize>::new().range(0..=16))]
     pub trusted_proxy_hops: usize,
     /// Milliseconds in which some control plane must have answered a call, publishes and others; then
-    /// 503
+    /// 503. At once where none has been reachable for a second
     #[arg(long, default_value_t = PUBLISH_TIMEOUT_MS, value_name = "MS",
           value_parser = value_parser!(u64).range(1..=60_000))]
     pub publish_timeout_ms: u64,
@@ -79,8 +79,9 @@ pub struct Config {
     /// Probes and metrics
     #[arg(long, default_value = "127.0.0.1:9601", value_name = "ADDRESS")]
     pub operations_listen: SocketAddr,
-    /// Internal listeners of the control planes, as https://host:port, or http:// in clear text; several,
-    /// or separated by commas
+    /// Internal listeners of control planes, as https://host:port, or http:// in clear text; several, or
+    /// separated by commas. A host name stands for all its addresses; further ones are learnt from those
+    /// that answer
     #[arg(
         long,
         default_value = "http://127.0.0.1:6003",

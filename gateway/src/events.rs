@@ -1,6 +1,6 @@
 //! `POST /apps/{appId}/events` and `/batch_events`: what backends publish.
 
-use model::{Reason, Rejection};
+use model::{AppId, Reason, Rejection, ShardId};
 use proto::{
     convert,
     internal::{PublishBatchRequest, PublishRequest},
@@ -21,14 +21,17 @@ pub(crate) async fn publish(gateway: Gateway, signed: Signed) -> Result<Answer, 
         event.idempotency_key = idempotency_key(&signed)?;
     }
     let info_wanted = event.info.is_some();
+    let shard = home(&signed.app.id, &event.idempotency_key, event.channels.first());
     let request = PublishRequest {
         app_id: signed.app_id(),
         event: Some(event),
         message_id: convert::id_bytes(gateway.message_id().0),
+        forwarded: false,
     };
-    let published = gateway
-        .control_planes()
-        .call(request, |mut client, request| async move { client.publish(request).await });
+    let published =
+        gateway.control_planes().call(shard, request, |mut client, request| async move {
+            client.publish(request).await
+        });
     let published = published.await;
     gateway.metrics().publish_duration.observe(started.elapsed().as_secs_f64());
     let published = published?;
@@ -43,15 +46,20 @@ pub(crate) async fn publish_batch(gateway: Gateway, signed: Signed) -> Result<An
     let started = tokio::time::Instant::now();
     let events = body::batch(&signed.body)?;
     let info_wanted = events.iter().any(|event| event.info.is_some());
+    let key = idempotency_key(&signed)?;
+    let first = events.first().and_then(|event| event.channels.first());
+    let shard = home(&signed.app.id, &key, first);
     let request = PublishBatchRequest {
         app_id: signed.app_id(),
         events,
         message_id: convert::id_bytes(gateway.message_id().0),
-        idempotency_key: idempotency_key(&signed)?,
+        idempotency_key: key,
+        forwarded: false,
     };
-    let published = gateway
-        .control_planes()
-        .call(request, |mut client, request| async move { client.publish_batch(request).await });
+    let published =
+        gateway.control_planes().call(shard, request, |mut client, request| async move {
+            client.publish_batch(request).await
+        });
     let published = published.await;
     gateway.metrics().publish_duration.observe(started.elapsed().as_secs_f64());
     let published = published?.answer.unwrap_or_default();
@@ -62,6 +70,14 @@ pub(crate) async fn publish_batch(gateway: Gateway, signed: Signed) -> Result<An
     let first = published.results.iter().map(|result| result.channels.first());
     let batch = first.map(|info| info.map(Counts::from).unwrap_or_default()).collect();
     Ok(Answer::json(&BatchBody { batch }, published.rate_limit))
+}
+
+/// Where a publish is admitted: at the home of its idempotency key, else of its first channel.
+fn home(app: &AppId, key: &str, channel: Option<&String>) -> ShardId {
+    match (key, channel) {
+        ("", channel) => ShardId::of(app, channel.map_or("", String::as_str)),
+        (key, _) => ShardId::of(app, key),
+    }
 }
 
 /// The header's key; empty where there is none.

@@ -14,12 +14,12 @@ use std::{
 use axum::{Router, extract::Request};
 use model::{App, MessageId, MessageIds, Quota, Reason, Rejection};
 use proto::{
-    link::Link,
     plane::{
         address,
         address_limit::{ADDRESSES_MAX, AddressLimit},
         operations::{Condition, Operations},
     },
+    replicas::Replicas,
     watch::AppsReceiver,
 };
 
@@ -59,10 +59,10 @@ pub(crate) enum Health {
 }
 
 impl Gateway {
-    /// A gateway for `apps` that publishes over `links`, at least one.
+    /// A gateway for `apps` that calls these control planes.
     #[must_use]
-    pub fn new(options: Options, apps: AppsReceiver, links: Vec<Link>) -> Self {
-        Self::with_clock(options, apps, links, unix_time)
+    pub fn new(options: Options, apps: AppsReceiver, replicas: Replicas) -> Self {
+        Self::with_clock(options, apps, replicas, unix_time)
     }
 
     /// As [`Gateway::new`], with a clock for the timestamps of signatures.
@@ -70,12 +70,12 @@ impl Gateway {
     pub fn with_clock(
         options: Options,
         apps: AppsReceiver,
-        links: Vec<Link>,
+        replicas: Replicas,
         clock: Clock,
     ) -> Self {
         let metrics = Metrics::new();
         let timeout = Duration::from_millis(options.publish_timeout_ms);
-        let control_planes = ControlPlanes::new(links, timeout, metrics.retries.clone());
+        let control_planes = ControlPlanes::new(replicas, timeout, metrics.retries.clone());
         let (requests, bytes) = (options.requests_in_flight_max, options.body_bytes_in_flight_max);
         let in_flight = InFlight::new(requests, bytes, metrics.overloaded.clone());
         let window = Duration::from_secs(options.requests_per_address_window_seconds.into());

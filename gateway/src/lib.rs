@@ -25,4 +25,4 @@ mod response;
 mod users;
 
 pub use gateway::{Clock, Gateway};
-pub use running::{Running, start};
+pub use running::{Running, caller, start};

@@ -1,9 +1,14 @@
 //! The life of a gateway of its own: bind, watch, serve, drain.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use proto::{
+    convert,
     plane::{
         descriptors,
         identity::Role,
@@ -11,6 +16,7 @@ use proto::{
         serve::{Listener, ListenerMetrics},
         tls::Tls,
     },
+    replicas::{Caller, Replicas, Seeds},
     watch::Watcher,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -49,14 +55,14 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let (address, operations_address) = (tcp.local_addr()?, operations_tcp.local_addr()?);
     let tls = Tls::configured(config.tls_certificate.zip(config.tls_key))?;
     let trust = config.internal_tls.trust(Role::Gateway)?;
-    let links = config.control_plane.iter().map(|address| trust.link(address));
-    let links: Vec<_> = links.collect::<Result<_, _>>()?;
+    let seeds = Seeds::at(&config.control_plane)?.trusting(trust)?;
+    let replicas = Replicas::start(seeds, caller());
     let watcher = Watcher {
         name: format!("gateway at {address}"),
-        links: links.clone(),
+        replicas: replicas.clone(),
         last_known_good: config.last_known_good,
     };
-    let gateway = Gateway::new(config.options, watcher.spawn(), links);
+    let gateway = Gateway::new(config.options, watcher.spawn(), replicas);
     let (operations, metrics) = (Operations::default(), ListenerMetrics::default());
     gateway.register(&operations);
     register(&operations, &metrics);
@@ -92,6 +98,14 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         info!("gateway has ended");
     });
     Ok(Running { address, operations_address, serving })
+}
+
+/// A gateway's heartbeats only ask who is there.
+#[must_use]
+pub fn caller() -> Caller {
+    let random = RandomState::new();
+    let boot = u128::from(random.hash_one(0)) << 64 | u128::from(random.hash_one(1));
+    Caller { node_id: String::new(), boot_id: convert::id_bytes(boot) }
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -4,12 +4,14 @@
 //!   only place that speaks both them and the words of `model`.
 //! * [`status`] maps a refusal to a gRPC status and back.
 //! * [`link`] is how one plane calls another: over TCP, or in the same process.
+//! * [`replicas`] finds all control planes and says which of them live.
 //! * [`watch`] keeps a gateway's or node's settings current.
 //! * [`plane`] is what each program does alike: read its configuration, listen, answer probes.
 
 pub mod convert;
 pub mod link;
 pub mod plane;
+pub mod replicas;
 pub mod status;
 pub mod watch;
 

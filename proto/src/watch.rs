@@ -17,8 +17,8 @@ use crate::{
     internal::{
         AppRecord, WatchRequest, WatchResponse, settings_service_client::SettingsServiceClient,
     },
-    link::Link,
     plane::complaints::Complaints,
+    replicas::{Replica, Replicas},
 };
 
 /// Silence after which the stream counts as dead. The control plane sends something every second.
@@ -34,8 +34,8 @@ pub type AppsReceiver = watch::Receiver<Option<Arc<Apps>>>;
 pub struct Watcher {
     /// For the control plane's log: which plane, which process.
     pub name: String,
-    /// The control planes, tried in turn.
-    pub links: Vec<Link>,
+    /// The control planes: one that lives, else each in turn.
+    pub replicas: Replicas,
     /// Where the last good snapshot is kept, so that a restart needs no control plane.
     pub last_known_good: Option<PathBuf>,
 }
@@ -66,11 +66,21 @@ impl Watcher {
         let mut backoff = BACKOFF_MIN;
         let mut turn = 0;
         while !sender.is_closed() {
-            let link = self.links[turn % self.links.len()].clone();
+            let Some(replica) = self.pick(turn) else {
+                let mut known = self.replicas.follow();
+                tokio::select! {
+                    () = sender.closed() => return,
+                    _ = known.wait_for(|known| !known.is_empty()) => continue,
+                }
+            };
             turn += 1;
+            let died = replica.life.clone().unwrap_or_default();
             tokio::select! {
                 () = sender.closed() => return,
-                followed = self.follow(link, &sender, &mut records) => match followed {
+                () = died.cancelled() => {
+                    warn!(address = &*replica.address, "the settings' control plane is silent");
+                }
+                followed = self.follow(&replica, &sender, &mut records) => match followed {
                     Ok(()) => backoff = BACKOFF_MIN,
                     Err(status) => {
                         let error = status.message();
@@ -85,14 +95,26 @@ impl Watcher {
         }
     }
 
+    /// The control plane whose turn it is among those that live, or among all.
+    fn pick(&self, turn: usize) -> Option<Replica> {
+        self.replicas.look(|known| {
+            let living: Vec<_> = known.iter().filter(|one| one.life.is_some()).collect();
+            match living.as_slice() {
+                [] => known.get(turn.checked_rem(known.len())?).cloned(),
+                living => Some(living[turn % living.len()].clone()),
+            }
+        })
+    }
+
     /// Follows one stream to its end; `Ok` where it carried anything.
     async fn follow(
         &self,
-        link: Link,
+        replica: &Replica,
         sender: &watch::Sender<Option<Arc<Apps>>>,
         records: &mut HashMap<String, AppRecord>,
     ) -> Result<(), tonic::Status> {
-        let mut client = SettingsServiceClient::new(link).max_decoding_message_size(16 << 20);
+        let mut client =
+            SettingsServiceClient::new(replica.link.clone()).max_decoding_message_size(16 << 20);
         let request = WatchRequest { watcher: self.name.clone() };
         let opened = tokio::time::timeout(SILENCE_MAX, client.watch(request));
         let silent = |_| tonic::Status::deadline_exceeded("the control plane is silent");

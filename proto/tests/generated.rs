@@ -29,6 +29,7 @@ fn generate(out: &Path) {
         "carillon/v1/events.proto",
         "carillon/v1/apps.proto",
         "carillon/internal/v1/dispatch.proto",
+        "carillon/internal/v1/peers.proto",
         "carillon/internal/v1/settings.proto",
     ] {
         compiler.open_file(file).expect("the .proto files are valid");

@@ -210,11 +210,20 @@ impl Client {
 
     /// The next frame as it was sent, for those to whom its bytes matter.
     pub async fn next_text(&mut self) -> String {
+        let next = self.next_message().await;
+        let Message::Text(text) = next else {
+            panic!("expected a frame, came {next:?}");
+        };
+        text.to_string()
+    }
+
+    /// The next message as it was sent, but WebSocket pings; compact deltas are binary.
+    pub async fn next_message(&mut self) -> Message {
         loop {
             match soon("something to read", self.socket.next()).await {
-                Some(Ok(Message::Text(text))) => return text.to_string(),
                 Some(Ok(Message::Ping(_))) => continue,
-                other => panic!("expected a frame, came {other:?}"),
+                Some(Ok(message)) => return message,
+                other => panic!("expected a message, came {other:?}"),
             }
         }
     }

@@ -78,7 +78,7 @@ fn spawn(folder: &Path, clients: u16, peers: u16) -> Child {
 }
 
 /// Memory where the system has some to mount: etcd waits for its disk on every write.
-fn fast_disk() -> PathBuf {
+pub(crate) fn fast_disk() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     if memory.is_dir() { memory } else { std::env::temp_dir() }
 }

@@ -3,8 +3,12 @@
 //! [`cluster`] starts the three programs in this process, [`fleet`] as processes of their own, and
 //! [`process`] any of them.
 //! [`rest`] and [`grpc`] are an app's backend, [`client`] is a browser, [`rig`] runs the official
-//! libraries. [`etcd`] and [`proxy`] are there to be broken.
+//! libraries. [`etcd`] and [`proxy`] are there to be broken; [`balancer`] stands in
+//! front of nodes; [`arena`] is a whole cluster to break,
+//! and [`chaos`] what judges how it took that.
 
+pub mod arena;
+pub mod balancer;
 pub mod cluster;
 pub mod etcd;
 pub mod fleet;
@@ -12,6 +16,8 @@ pub mod process;
 pub mod proxy;
 pub mod quiet;
 
+pub mod chance;
+pub mod chaos;
 pub mod client;
 pub mod grpc;
 pub mod load;

@@ -26,6 +26,9 @@ pub struct Plan {
     pub key: String,
     /// A public channel.
     pub channel: String,
+    /// Further members of the subscriptions, as JSON without braces; sockets take them in turn. None:
+    /// plain subscriptions.
+    pub terms: Vec<String>,
     /// Sockets, each with one subscription.
     pub sockets: u32,
 }
@@ -55,7 +58,7 @@ impl Subscribers {
         let poll = Poll::new()?;
         let mut sockets = Vec::with_capacity(plan.sockets as usize);
         for number in 0..plan.sockets as usize {
-            let mut stream = TcpStream::from_std(handshake::subscribe(plan)?);
+            let mut stream = TcpStream::from_std(handshake::subscribe(plan, number)?);
             poll.registry().register(&mut stream, Token(number), Interest::READABLE)?;
             let frames = Frames::default();
             sockets.push(Socket { stream, frames });
@@ -67,6 +70,12 @@ impl Subscribers {
             buffer: vec![0; READ_BYTES],
             tally: Tally::of(plan.sockets),
         })
+    }
+
+    /// Bytes of all events that have arrived, headers included.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.sockets.iter().map(|socket| socket.frames.event_bytes()).sum()
     }
 
     /// Waits for something to arrive; says how many events every socket has by then.

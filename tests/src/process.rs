@@ -1,6 +1,7 @@
 //! The programs as processes of their own.
 
 use std::{
+    fs::File,
     net::TcpListener,
     path::PathBuf,
     process::{Command as BlockingCommand, Stdio},
@@ -50,6 +51,25 @@ pub fn build() {
     LazyLock::force(&PROGRAMS);
 }
 
+/// The file of a program of ours.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    PROGRAMS.join(name)
+}
+
+/// What to start, where, and who keeps what it says.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The file, or a name that the system finds.
+    pub program: PathBuf,
+    /// Its command line.
+    pub arguments: Vec<String>,
+    /// The network namespace that it runs in; `None`: that of the test.
+    pub namespace: Option<String>,
+    /// What it prints is appended here.
+    pub log: PathBuf,
+}
+
 /// A running program; it is killed when this is dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -91,6 +111,30 @@ impl Process {
         Self { child: child.expect("the program can be started") }
     }
 
+    /// Starts any program in any place.
+    #[must_use]
+    pub fn launch(launch: &Launch) -> Self {
+        let log = File::options().create(true).append(true).open(&launch.log);
+        let log = log.expect("the log's folder is there");
+        let mut command = match &launch.namespace {
+            // It becomes the program: the process id is the program's.
+            Some(namespace) => {
+                let mut inside = Command::new("ip");
+                inside.args(["netns", "exec", namespace]).arg(&launch.program);
+                inside
+            }
+            None => Command::new(&launch.program),
+        };
+        let child = command
+            .args(&launch.arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("an open file can be shared"))
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn();
+        Self { child: child.expect("the program can be started") }
+    }
+
     /// What a command prints; fails where it fails.
     pub async fn output(program: &str, arguments: &[&str]) -> String {
         let printed = Self::try_output(program, arguments).await;
@@ -122,11 +166,17 @@ impl Process {
 
     /// The exit code, once it has ended by itself.
     pub async fn ended(&mut self) -> Option<i32> {
-        let status = crate::soon("the program's end", self.child.wait()).await;
-        status.expect("it can be waited for").code()
+        crate::soon("the program's end", self.ended_by_itself()).await
     }
 
-    fn pid(&self) -> u32 {
+    /// The same, however long it takes.
+    pub async fn ended_by_itself(&mut self) -> Option<i32> {
+        self.child.wait().await.expect("it can be waited for").code()
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
         self.child.id().expect("it has not been waited for")
     }
 }

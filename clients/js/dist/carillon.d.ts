@@ -2,7 +2,7 @@ import { type Algorithm } from "./deltas.js";
 import type { Filter } from "./filter.js";
 import type { StockPusher } from "./pusher.js";
 import { type ChannelTraffic } from "./traffic.js";
-/** Deltas: yes, no, or yes and written like this. */
+/** Deltas: yes, no, or yes and written like this. "compact" where frames cannot be binary is yes. */
 export type Delta = boolean | Algorithm;
 export interface CarillonOptions {
     /** For all channels that do not say themselves. Default: no. */

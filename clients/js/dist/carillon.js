@@ -23,6 +23,8 @@ export class Carillon {
     #asked = new Map();
     #traffic = new Traffic();
     #transport;
+    /** Whether binary frames can be read. */
+    #binary = false;
     #deltas = new Deltas();
     /** The frame that pusher-js is about to read. */
     #current;
@@ -71,7 +73,9 @@ export class Carillon {
         this.#asked.clear();
         if (!this.#listen() || this.#algorithms.length === 0)
             return;
-        this.#send("pusher:enable_delta_compression", { algorithms: this.#algorithms });
+        const readable = this.#algorithms.filter((algorithm) => algorithm !== "compact" || this.#binary);
+        const algorithms = readable.length > 0 ? readable : STOCK;
+        this.#send("pusher:enable_delta_compression", { algorithms });
     }
     /** Undoes deltas on this connection; whether it can. */
     #listen() {
@@ -86,8 +90,9 @@ export class Carillon {
             return true;
         const deltas = new Deltas();
         [this.#transport, this.#deltas] = [transport, deltas];
+        this.#binary = readsBinary(transport);
         before(transport, (message, emit) => {
-            if (typeof message.data !== "string")
+            if (!isFrame(message.data))
                 return emit(message);
             return this.#received(deltas.receive(message.data), (data) => emit({ data }));
         });
@@ -142,7 +147,13 @@ export class Carillon {
     #wished(channel) {
         const { filter, delta } = this.#wishes.get(channel) ?? {};
         const readable = delta !== undefined && this.#transport !== undefined;
-        return { ...(filter && { filter }), ...(readable && { delta }) };
+        return { ...(filter && { filter }), ...(readable && { delta: this.#asWritten(delta) }) };
+    }
+    /** Compact where that is possible and nothing else was wished for. */
+    #asWritten(delta) {
+        if (delta !== true && delta !== "compact")
+            return delta;
+        return this.#binary ? "compact" : true;
     }
     /** pusher-js asks once; where the wishes have changed since then it is made to ask again. */
     #askAgain(channel) {
@@ -152,6 +163,18 @@ export class Carillon {
         channel.subscribed = false;
         channel.subscribe();
     }
+}
+/** What every client reads. */
+const STOCK = ALGORITHMS.filter((algorithm) => algorithm !== "compact");
+function isFrame(data) {
+    return typeof data === "string" || data instanceof ArrayBuffer || data instanceof Uint8Array;
+}
+/** Has binary frames come as bytes and not as a `Blob`, which can only be read later; whether they do. */
+function readsBinary({ socket }) {
+    if (!socket)
+        return false;
+    socket.binaryType = "arraybuffer";
+    return true;
 }
 /** Comes before all who listen to the messages of this emitter. */
 function before(emitter, listen) {

@@ -1,7 +1,7 @@
 import { InvalidDelta } from "./bytes.js";
 export { InvalidDelta };
-/** How deltas are written. */
-export type Algorithm = "fossil" | "xdelta3";
+/** How deltas are written: by Carillon in a few bytes, or as other servers write them too. */
+export type Algorithm = "compact" | "fossil" | "xdelta3";
 /** All algorithms that can be read, the preferred one first. */
 export declare const ALGORITHMS: readonly Algorithm[];
 /** What a frame turned out to be. */
@@ -25,7 +25,7 @@ export type Received =
     reason: InvalidDelta;
     resync: boolean;
 };
-/** Bytes of a frame as it came, and of the same frame in full. */
+/** Bytes of a frame's payload as it came, and of the same frame's in full. */
 export interface FrameBytes {
     received: number;
     full: number;
@@ -33,8 +33,8 @@ export interface FrameBytes {
 /** The deltas of one connection. Begin with a new one whenever you connect. */
 export declare class Deltas {
     #private;
-    /** Takes the text of a frame exactly as it was received. */
-    receive(text: string): Received;
+    /** Takes a frame exactly as it was received: a text, or the bytes of a binary one. */
+    receive(frame: string | ArrayBuffer | Uint8Array): Received;
     /** Drops what is known of a channel: it was left. */
     forget(channel: string): void;
 }

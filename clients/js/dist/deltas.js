@@ -1,112 +1,136 @@
 // Undoes delta compression, frame by frame. Knows nothing of pusher-js: any WebSocket will do.
+import { Bases } from "./bases.js";
 import { InvalidDelta, fromBase64, utf8Length } from "./bytes.js";
+import { applyCompact, parseCompact } from "./compact.js";
 import { applyFossil } from "./fossil.js";
 import { applyVcdiff } from "./vcdiff.js";
 export { InvalidDelta };
 /** All algorithms that can be read, the preferred one first. */
-export const ALGORITHMS = ["fossil", "xdelta3"];
-/** More than a server keeps; only so that a stream of ever new keys ends somewhere. */
-const KEYS_MAX = 10_000;
+export const ALGORITHMS = ["compact", "fossil", "xdelta3"];
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** The deltas of one connection. Begin with a new one whenever you connect. */
 export class Deltas {
-    #channels = new Map();
+    #bases = new Bases();
+    /** Channels of which the server was asked to begin anew: until it does, deltas are of no use. */
+    #resyncing = new Set();
     #fallback = "fossil";
-    /** Takes the text of a frame exactly as it was received. */
-    receive(text) {
-        if (text.includes('"__delta_seq":'))
-            return this.#marked(text);
-        if (!text.includes('"pusher:delta'))
-            return plain(text);
-        const frame = parse(text);
-        if (frame.event === "pusher:delta")
-            return this.#delta(text, frame);
-        if (frame.event === "pusher:delta_cache_sync")
-            return this.#sync(frame);
-        if (frame.event === "pusher:delta_compression_enabled")
-            this.#confirmed(frame);
-        return plain(text);
+    /** Takes a frame exactly as it was received: a text, or the bytes of a binary one. */
+    receive(frame) {
+        if (typeof frame !== "string") {
+            return this.#compact(frame instanceof ArrayBuffer ? new Uint8Array(frame) : frame);
+        }
+        if (frame.includes('"__delta_seq":'))
+            return this.#marked(frame);
+        if (!frame.includes('"pusher:delta'))
+            return plain(frame);
+        const parsed = parse(frame);
+        if (parsed.event === "pusher:delta")
+            return this.#delta(frame, parsed);
+        if (parsed.event === "pusher:delta_cache_sync")
+            return this.#sync(parsed);
+        if (parsed.event === "pusher:delta_compression_enabled")
+            this.#confirmed(parsed);
+        return plain(frame);
     }
     /** Drops what is known of a channel: it was left. */
     forget(channel) {
-        this.#channels.delete(channel);
+        this.#bases.lose(channel);
+        this.#resyncing.delete(channel);
     }
     /** A full frame with a number: the next delta will build on it. */
     #marked(text) {
-        const { channel, __delta_seq: sequence, __conflation_key: key } = parse(text);
-        if (typeof channel !== "string" || typeof sequence !== "number")
+        const { channel, __delta_seq: number, __conflation_key: key } = parse(text);
+        if (typeof channel !== "string" || typeof number !== "number")
             return plain(text);
         const full = withoutMarkers(text);
         const base = encoder.encode(full);
-        const state = this.#state(channel);
-        state.resyncing = false;
-        keep(state, typeof key === "string" ? key : "", { sequence, text: base });
+        this.#resyncing.delete(channel);
+        this.#bases.keep({ channel, key: typeof key === "string" ? key : "", number, text: base });
         const bytes = { received: utf8Length(text), full: base.length };
         return { kind: "frame", text: full, bytes, delta: false };
     }
     #delta(raw, { channel, data }) {
         if (typeof channel !== "string")
             return { kind: "internal" };
-        const bytes = utf8Length(raw);
-        const state = this.#state(channel);
+        return this.#received(channel, utf8Length(raw), () => this.#restore(channel, object(data)));
+    }
+    /** What a delta restores, or that it does not. */
+    #received(channel, bytes, restore) {
         try {
-            const { text, size } = this.#restore(state, channel, object(data));
-            return { kind: "frame", text, bytes: { received: bytes, full: size }, delta: true };
+            const base = restore();
+            const text = decoded(base.text);
+            this.#bases.keep(base);
+            return { kind: "frame", text, bytes: { received: bytes, full: base.text.length }, delta: true };
         }
         catch (reason) {
             if (!(reason instanceof InvalidDelta))
                 throw reason;
             // The server will do the same, so nothing may be built on what is here.
-            state.bases.clear();
-            const resync = !state.resyncing;
-            state.resyncing = true;
+            this.#bases.lose(channel);
+            const resync = !this.#resyncing.has(channel);
+            this.#resyncing.add(channel);
             return { kind: "lost", channel, bytes, reason, resync };
         }
     }
-    #restore(state, channel, delta) {
+    #restore(channel, delta) {
         const key = delta.conflation_key ?? "";
-        const base = state.bases.get(key);
-        if (!base || base.sequence !== (delta.base_index ?? base.sequence)) {
+        const base = this.#bases.of(channel, key);
+        if (!base?.text || base.number !== (delta.base_index ?? base.number)) {
             throw new InvalidDelta(`message ${delta.base_index} is not known`);
         }
         const algorithm = delta.algorithm ?? this.#fallback;
-        const bytes = applied(algorithm, base.text, fromBase64(delta.delta));
-        const text = decoded(bytes);
+        const text = applied(algorithm, base.text, fromBase64(delta.delta));
         // Fossil has a checksum. VCDIFF has none, so see at least whether this makes sense.
         if (algorithm !== "fossil") {
-            const restored = parse(text);
+            const restored = parse(decoded(text));
             if (restored.event !== delta.event || restored.channel !== channel) {
                 throw new InvalidDelta("this is another frame");
             }
         }
-        keep(state, key, { sequence: delta.seq, text: bytes });
-        return { text, size: bytes.length };
+        return { channel, key, number: delta.seq, text };
+    }
+    #compact(bytes) {
+        let frame;
+        try {
+            frame = parseCompact(bytes);
+        }
+        catch {
+            return { kind: "internal" };
+        }
+        const base = this.#bases.named(frame.name, frame.nameBytes);
+        // A server names nothing that it has not sent on this connection.
+        if (!base)
+            return { kind: "internal" };
+        const { channel, key } = base;
+        const number = base.number + frame.distance;
+        const received = this.#received(channel, bytes.length, () => {
+            if (!base.text)
+                throw new InvalidDelta(`message ${base.number} is not known`);
+            return { channel, key, number, text: applyCompact(base.text, frame) };
+        });
+        // What builds on this one is on its way.
+        if (received.kind === "lost")
+            this.#bases.keep({ channel, key, number });
+        return received;
     }
     /** Replaces all bases of a channel. Some servers send it behind a subscription. */
     #sync({ channel, data }) {
         if (typeof channel !== "string")
             return { kind: "internal" };
         this.forget(channel);
-        const state = this.#state(channel);
         for (const [key, messages] of Object.entries(object(object(data).states))) {
             const last = Array.isArray(messages) ? messages.at(-1) : undefined;
             if (last)
-                keep(state, key, { sequence: last.seq, text: encoder.encode(last.content) });
+                this.#bases.keep({ channel, key, number: last.seq, text: encoder.encode(last.content) });
         }
         return { kind: "internal" };
     }
     /** The algorithm of frames that do not name it. */
     #confirmed({ data }) {
         const { algorithm } = object(data);
-        if (typeof algorithm === "string")
+        if (typeof algorithm === "string" && algorithm !== "compact")
             this.#fallback = algorithm;
-    }
-    #state(channel) {
-        let state = this.#channels.get(channel);
-        if (!state)
-            this.#channels.set(channel, (state = { bases: new Map(), resyncing: false }));
-        return state;
     }
 }
 function plain(text) {
@@ -149,11 +173,4 @@ function decoded(bytes) {
     catch {
         throw new InvalidDelta("the result is no text");
     }
-}
-function keep({ bases }, key, base) {
-    // Anew at the end, so that the first one is always the one used longest ago.
-    bases.delete(key);
-    bases.set(key, base);
-    if (bases.size > KEYS_MAX)
-        bases.delete(bases.keys().next().value);
 }

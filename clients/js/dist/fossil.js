@@ -22,7 +22,7 @@ export function applyFossil(base, delta) {
             const restored = target.finish();
             if (source.left > 0)
                 throw new InvalidDelta("something follows the end");
-            if (checksum(restored) !== count)
+            if (sum(restored) !== count)
                 throw new InvalidDelta("the checksum is wrong");
             return restored;
         }
@@ -54,7 +54,7 @@ function numberBefore(source, expected) {
     return value;
 }
 /** The sum of all 32-bit words, the last one filled up with zeros. */
-function checksum(bytes) {
+export function sum(bytes) {
     let sum = 0;
     bytes.forEach((byte, place) => (sum = (sum + (byte << (24 - 8 * (place & 3)))) | 0));
     return sum >>> 0;

@@ -10,7 +10,7 @@ import type { Filter } from "./filter.js";
 import type { Emitter, StockChannel, StockPusher } from "./pusher.js";
 import { Traffic, type ChannelTraffic } from "./traffic.js";
 
-/** Deltas: yes, no, or yes and written like this. */
+/** Deltas: yes, no, or yes and written like this. "compact" where frames cannot be binary is yes. */
 export type Delta = boolean | Algorithm;
 
 export interface CarillonOptions {
@@ -57,6 +57,8 @@ export class Carillon {
   readonly #asked = new Map<string, string>();
   readonly #traffic = new Traffic();
   #transport: Emitter | undefined;
+  /** Whether binary frames can be read. */
+  #binary = false;
   #deltas = new Deltas();
   /** The frame that pusher-js is about to read. */
   #current: { bytes: FrameBytes; delta: boolean } | undefined;
@@ -103,7 +105,9 @@ export class Carillon {
   #connected(): void {
     this.#asked.clear();
     if (!this.#listen() || this.#algorithms.length === 0) return;
-    this.#send("pusher:enable_delta_compression", { algorithms: this.#algorithms });
+    const readable = this.#algorithms.filter((algorithm) => algorithm !== "compact" || this.#binary);
+    const algorithms = readable.length > 0 ? readable : STOCK;
+    this.#send("pusher:enable_delta_compression", { algorithms });
   }
 
   /** Undoes deltas on this connection; whether it can. */
@@ -118,8 +122,9 @@ export class Carillon {
     if (transport === this.#transport) return true;
     const deltas = new Deltas();
     [this.#transport, this.#deltas] = [transport, deltas];
+    this.#binary = readsBinary(transport);
     before(transport, (message: { data?: unknown }, emit) => {
-      if (typeof message.data !== "string") return emit(message);
+      if (!isFrame(message.data)) return emit(message);
       return this.#received(deltas.receive(message.data), (data) => emit({ data }));
     });
     before(connection, (event: { event: string; channel?: string }, emit) => {
@@ -177,7 +182,13 @@ export class Carillon {
   #wished(channel: string): SubscribeOptions {
     const { filter, delta } = this.#wishes.get(channel) ?? {};
     const readable = delta !== undefined && this.#transport !== undefined;
-    return { ...(filter && { filter }), ...(readable && { delta }) };
+    return { ...(filter && { filter }), ...(readable && { delta: this.#asWritten(delta) }) };
+  }
+
+  /** Compact where that is possible and nothing else was wished for. */
+  #asWritten(delta: Delta): Delta {
+    if (delta !== true && delta !== "compact") return delta;
+    return this.#binary ? "compact" : true;
   }
 
   /** pusher-js asks once; where the wishes have changed since then it is made to ask again. */
@@ -187,6 +198,20 @@ export class Carillon {
     channel.subscribed = false;
     channel.subscribe();
   }
+}
+
+/** What every client reads. */
+const STOCK: readonly Algorithm[] = ALGORITHMS.filter((algorithm) => algorithm !== "compact");
+
+function isFrame(data: unknown): data is string | ArrayBuffer | Uint8Array {
+  return typeof data === "string" || data instanceof ArrayBuffer || data instanceof Uint8Array;
+}
+
+/** Has binary frames come as bytes and not as a `Blob`, which can only be read later; whether they do. */
+function readsBinary({ socket }: Emitter): boolean {
+  if (!socket) return false;
+  (socket as { binaryType?: string }).binaryType = "arraybuffer";
+  return true;
 }
 
 /** Comes before all who listen to the messages of this emitter. */

@@ -22,7 +22,7 @@ export function applyFossil(base: Uint8Array, delta: Uint8Array): Uint8Array {
     } else if (sign === END) {
       const restored = target.finish();
       if (source.left > 0) throw new InvalidDelta("something follows the end");
-      if (checksum(restored) !== count) throw new InvalidDelta("the checksum is wrong");
+      if (sum(restored) !== count) throw new InvalidDelta("the checksum is wrong");
       return restored;
     } else {
       throw new InvalidDelta("no such operator");
@@ -52,7 +52,7 @@ function numberBefore(source: Source, expected: number | undefined): number {
 }
 
 /** The sum of all 32-bit words, the last one filled up with zeros. */
-function checksum(bytes: Uint8Array): number {
+export function sum(bytes: Uint8Array): number {
   let sum = 0;
   bytes.forEach((byte, place) => (sum = (sum + (byte << (24 - 8 * (place & 3)))) | 0));
   return sum >>> 0;

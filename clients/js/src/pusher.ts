@@ -29,5 +29,7 @@ export interface StockChannel {
  * connection reads it and emits a `message` in turn, with `event`, `channel` and parsed `data`.
  */
 export interface Emitter {
+  /** The transport's: a `WebSocket`, or in Node what looks like one. */
+  readonly socket?: object | null;
   emit(event: string, data?: unknown, metadata?: unknown): unknown;
 }

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createDelta } from "fossil-delta";
+import { applyCompact, parseCompact } from "../dist/compact.js";
 import { Deltas } from "../dist/deltas.js";
 import { Traffic } from "../dist/traffic.js";
 import { bytes } from "./series.mjs";
@@ -60,6 +61,91 @@ test("data in the frame may look like anything", () => {
   }
 });
 
+/** A compact frame that replaces the last digits of a text by others; numbers are as far apart as they say. */
+function compact(n, base, { sum, edits, name = base, target = text(n) } = {}) {
+  const all = bytes(target);
+  const words = Array.from({ length: Math.ceil(all.length / 4) }, (_, word) =>
+    [0, 1, 2, 3].reduce((value, place) => value * 256 + (all[4 * word + place] ?? 0), 0));
+  const total = words.reduce((total, word) => (total + word) % 2 ** 32, 0);
+  const check = sum ?? ((total >>> 16) ^ total) & 0xffff;
+  const distance = [];
+  for (let rest = n - base; rest > 0 || distance.length === 0; rest >>>= 7) distance.push((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0));
+  const nameBytes = Array.from({ length: Math.max(2, distance.length) }, (_, place) => Math.floor(name / 256 ** place) % 256);
+  return Uint8Array.from([...distance, ...nameBytes, check % 256, check >> 8, ...(edits ?? edit(text(base), target))]);
+}
+
+/** All but what both begin with is put in. */
+function edit(base, target) {
+  const [from, to] = [bytes(base), bytes(target)];
+  let same = 0;
+  while (from[same] === to[same]) same++;
+  const [putIn, replaced] = [to.length - same, from.length - same];
+  const length = (value) => (value < 128 ? [value] : [(value % 128) + 128, ...length(value >> 7)]);
+  const more = replaced < putIn ? 2 * (putIn - replaced) - 1 : 2 * (replaced - putIn);
+  const long = [putIn, more].filter((value) => value >= 15).flatMap((value) => length(value - 15));
+  return [...length(same), (Math.min(putIn, 15) << 4) | Math.min(more, 15), ...long, ...to.subarray(same)];
+}
+
+test("a chain of compact frames behind a marked one", () => {
+  const deltas = new Deltas();
+  read(deltas, marked(7));
+  assert.equal(read(deltas, compact(8, 7)), text(8));
+  assert.equal(read(deltas, compact(9, 8).buffer), text(9));
+  const { bytes: counted, delta } = deltas.receive(compact(300, 9));
+  assert.deepEqual([counted, delta], [{ received: compact(300, 9).length, full: bytes(text(300)).length }, true]);
+  // A shorter and a longer one, further away.
+  assert.equal(read(deltas, compact(40_000, 300, { target: "short" })), "short");
+  assert.equal(read(deltas, compact(40_001, 40_000, { target: text(1), edits: edit("short", text(1)) })), text(1));
+});
+
+test("the compact frame of the format's description", () => {
+  const frame = parseCompact(Uint8Array.of(0x01, 0xc1, 0xcf, 0xf2, 0x57, 0x0b, 0x20, 0x32, 0x35));
+  assert.deepEqual([frame.distance, frame.name, frame.nameBytes], [1, 7_000_001 % 65_536, 2]);
+  assert.deepEqual(applyCompact(bytes('{"price":1.10}'), frame), bytes('{"price":1.25}'));
+});
+
+test("compact frames find their channel and key by number", () => {
+  const deltas = new Deltas();
+  const other = (n) => text(n, "price", "other");
+  read(deltas, marked(70_000, "BTC"));
+  read(deltas, marked(70_001, "ETH"));
+  read(deltas, marked(70_002, undefined, other(70_002)));
+  assert.equal(read(deltas, compact(70_003, 70_000)), text(70_003));
+  assert.equal(read(deltas, compact(70_004, 70_001)), text(70_004));
+  assert.equal(read(deltas, compact(70_005, 70_002, { target: other(70_005), edits: edit(other(70_002), other(70_005)) })), other(70_005));
+  // The later one of two whose numbers end alike, and with a longer name the earlier one.
+  read(deltas, marked(70_003 + 65_536, undefined, text(70_003 + 65_536, "price", "third")));
+  const far = 70_003 + 65_536;
+  const third = (n) => text(n, "price", "third");
+  assert.equal(read(deltas, compact(far + 1, far, { target: third(far + 1), edits: edit(third(far), third(far + 1)) })), third(far + 1));
+  assert.equal(read(deltas, compact(far + 2, 70_003)), text(far + 2));
+  assert.equal(read(deltas, compact(9, 8)), "internal");
+  assert.equal(read(deltas, new Uint8Array()), "internal");
+});
+
+const brokenCompact = {
+  "another sum": { sum: 5 },
+  "a copy behind the base": { edits: [0xff, 0x7f] },
+  "a jump before the base": { edits: [0, 0x0f, 0x80, 0x01, 0, 0] },
+  "edits that end early": { edits: [0, 0x50, 1] },
+  "a length without end": { edits: [0xff, 0xff, 0xff, 0xff, 0xff] },
+};
+
+for (const [what, damage] of Object.entries(brokenCompact)) {
+  test(`a compact frame with ${what}: one resync is asked for, and a full frame ends it`, () => {
+    const deltas = new Deltas();
+    read(deltas, marked(7, "BTC"));
+    read(deltas, marked(8, "ETH"));
+    assert.deepEqual(read(deltas, compact(9, 7, damage)), { resync: true });
+    // On their way when the server was asked: built on the one that is lost, and on another key's.
+    assert.deepEqual(read(deltas, compact(10, 9)), { resync: false });
+    assert.deepEqual(read(deltas, compact(11, 10)), { resync: false });
+    assert.deepEqual(read(deltas, compact(12, 8)), { resync: false });
+    assert.equal(read(deltas, marked(20, "BTC")), text(20));
+    assert.equal(read(deltas, compact(21, 20)), text(21));
+  });
+}
+
 const broken = {
   "a base that is not there": () => delta(9, 6),
   "another checksum": () => delta(8, 7, { delta: Buffer.from("4\n4:abcd1XObD1;").toString("base64") }),
@@ -114,18 +200,20 @@ test("a channel that was left is forgotten", () => {
   read(deltas, marked(7));
   deltas.forget("market");
   assert.deepEqual(read(deltas, delta(8, 7)), { resync: true });
+  deltas.forget("market");
+  assert.deepEqual(read(deltas, compact(8, 7)), { resync: true });
 });
 
 test("keys that are used do not give way to ever new ones", () => {
   const deltas = new Deltas();
   read(deltas, marked(1, "first"));
   read(deltas, marked(2, "used"));
-  for (let n = 3; n < 12_000; n++) {
+  for (let n = 3; n < 24_000; n++) {
     read(deltas, marked(n, `key-${n}`));
-    if (n % 5_000 === 0) read(deltas, marked(n, "used"));
+    if (n % 10_000 === 0) read(deltas, marked(n, "used"));
   }
-  assert.equal(read(deltas, delta(12_000, 10_000, { conflation_key: "used" })), text(12_000));
-  assert.deepEqual(read(deltas, delta(12_001, 1, { conflation_key: "first" })), { resync: true });
+  assert.equal(read(deltas, delta(24_000, 20_000, { conflation_key: "used" })), text(24_000));
+  assert.deepEqual(read(deltas, delta(24_001, 1, { conflation_key: "first" })), { resync: true });
 });
 
 test("traffic is counted by channel", () => {

@@ -20,8 +20,14 @@ impl Dispatcher {
     ) -> Result<PublishResponse, Rejection> {
         let app = self.publisher.app(&request.app_id)?;
         let message_id = convert::message_id(&request.message_id)?;
-        let draft = request.event.map(Draft::from).unwrap_or_default();
-        let answer = self.publisher.publish(&app, draft, message_id).await?.delivered().await;
+        let event = request.event.unwrap_or_default();
+        let answer = match request.forwarded {
+            false => self.publisher.publish_at_home(&app, event, message_id).await?,
+            true => {
+                let draft = Draft::from(event);
+                self.publisher.publish(&app, draft, message_id).await?.delivered().await?
+            }
+        };
         Ok(PublishResponse { channels: answer.channels, rate_limit: answer.rate_limit })
     }
 
@@ -31,10 +37,16 @@ impl Dispatcher {
     ) -> Result<PublishBatchResponse, Rejection> {
         let app = self.publisher.app(&request.app_id)?;
         let message_id = convert::message_id(&request.message_id)?;
-        let drafts = request.events.into_iter().map(Draft::from).collect();
-        let key = &request.idempotency_key;
-        let pending = self.publisher.publish_batch(&app, drafts, key, message_id).await?;
-        Ok(PublishBatchResponse { answer: Some(pending.delivered().await) })
+        let (events, key) = (request.events, &request.idempotency_key);
+        let answer = match request.forwarded {
+            false => self.publisher.publish_batch_at_home(&app, events, key, message_id).await?,
+            true => {
+                let drafts = events.into_iter().map(Draft::from).collect();
+                let pending = self.publisher.publish_batch(&app, drafts, key, message_id).await?;
+                pending.delivered().await?
+            }
+        };
+        Ok(PublishBatchResponse { answer: Some(answer) })
     }
 
     pub(super) fn list(
@@ -61,13 +73,13 @@ impl Dispatcher {
         Ok(ListChannelUsersResponse { answer: Some(self.reads.list_users(&app, &call)?) })
     }
 
-    pub(super) fn terminate(
+    pub(super) async fn terminate(
         &self,
         request: TerminateUserConnectionsRequest,
     ) -> Result<TerminateUserConnectionsResponse, Rejection> {
         let call = request.call.unwrap_or_default();
         let app = self.publisher.app(&call.app_id)?;
-        let answer = self.publisher.terminate(&app, &call.user_id)?;
+        let answer = self.publisher.terminate(&app, &call.user_id).await?;
         Ok(TerminateUserConnectionsResponse { answer: Some(answer) })
     }
 }

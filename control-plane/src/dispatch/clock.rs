@@ -26,17 +26,27 @@ impl Dispatcher {
             let now = Instant::now();
             self.look_at_nodes(now.into_std());
             let ready = self.nodes.ready();
-            if !warm.holds() && (ready >= expected || now - started >= patience) {
-                info!(nodes = ready, "ready to publish");
-                self.shards.warm_up(now.into_std());
+            if !warm.holds() && self.is_warm(ready >= expected, now - started >= patience) {
+                info!(nodes = ready, "the nodes have reported");
+                self.replicas.warm_up(now.into_std());
                 warm.set(true);
             }
+            self.replicas.look(now.into_std());
+            self.flush_relays();
+            self.publisher.share_limits();
             self.shards.tick(now.into_std(), &mut |happened| self.tell(happened));
             round = round.wrapping_add(1);
             if round.is_multiple_of(MEASURED) {
                 self.measure(ready);
             }
         }
+    }
+
+    /// The expected nodes have reported, and those that peers know; or it has been waited long enough.
+    /// Whoever may own shards has been asked first: what is another's is not claimed.
+    fn is_warm(&self, all_expected: bool, is_late: bool) -> bool {
+        let all_known = || self.nodes.ready() >= self.replicas.nodes_elsewhere();
+        is_late || (all_expected && self.replicas.have_been_asked() && all_known())
     }
 
     fn look_at_nodes(&self, now: std::time::Instant) {

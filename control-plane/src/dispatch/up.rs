@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use model::{AppId, ChannelName, Reason, Rejection, UserId, UserInfo};
-use proto::internal::{
-    AttachRequest, CacheMiss, ClientEvent, Interest, MemberInterest, attach_request::Up,
-};
+use proto::internal::{AttachRequest, Interest, MemberInterest, attach_request::Up};
 use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
 use tonic::Streaming;
@@ -15,7 +13,6 @@ use super::Dispatcher;
 use crate::{
     node::Attachment,
     shards::{MemberReport, Report, Tell, Wanted},
-    webhooks::Happening,
 };
 
 impl Dispatcher {
@@ -48,22 +45,23 @@ impl Dispatcher {
             Up::Hello(_) => return Err(Rejection::new(Reason::InvalidInput, "a second hello")),
             Up::Interest(interest) => self.handle_interest(from, interest, now)?,
             Up::SnapshotEnd(_) => {
-                self.nodes.set_eager(&from.node, false);
+                from.node.set_snapshot();
+                self.nodes.set_eager(&from.node, from.node.is_late());
                 self.forget(&from.node, Some(from.number), now);
             }
-            Up::ClientEvent(event) => self.relay(event, now)?,
-            Up::CacheMiss(CacheMiss { app_id: id, channel }) => {
-                let channel = ChannelName::trusted(&channel);
-                self.webhooks.tell(&app_id(&id)?, &channel, Happening::CacheMiss);
-            }
+            Up::ClientEvent(event) => self.relay(&event)?,
+            Up::CacheMiss(miss) => self.miss(miss)?,
             Up::Draining(_) => {
                 info!(node = %from.node.id, "node shuts down; who leaves it is kept for a while");
                 from.node.drain();
             }
             Up::Delivered(delivered) => {
-                self.shards.raise_epochs(&delivered.stale);
-                from.node.delivered(delivered.position, now);
+                from.node.delivered(&delivered, now);
+                if !delivered.stale.is_empty() {
+                    self.replicas.refused(&delivered.stale, now);
+                }
             }
+            Up::Claimed(claimed) => self.replicas.claimed(&from.node, claimed, now),
         }
         Ok(())
     }
@@ -101,31 +99,9 @@ impl Dispatcher {
         from.node.acknowledge_interest(interest.sequence);
         Ok(())
     }
-
-    /// A client's event goes the way of any other; nobody is told whether it arrived.
-    fn relay(&self, event: ClientEvent, now: std::time::Instant) -> Result<(), Rejection> {
-        let app = app_id(&event.app_id)?;
-        let channel = ChannelName::trusted(&event.channel);
-        let eager = self.nodes.eager();
-        let id = self.message_ids.next();
-        let dispatched = self.shards.relay((&app, &channel), (&event, id), &eager, now);
-        self.metrics.client_events.inc();
-        self.metrics.dispatched.inc_by(dispatched.nodes.into());
-        self.metrics.overflowed.inc_by(dispatched.overflowed.into());
-        if let Some(socket) = event.socket {
-            let happening = Happening::ClientEvent {
-                name: event.name,
-                data: event.data,
-                socket: socket.into(),
-                user: event.user_id.as_deref().map(UserId::trusted),
-            };
-            self.webhooks.tell(&app, &channel, happening);
-        }
-        Ok(())
-    }
 }
 
-fn app_id(text: &str) -> Result<AppId, Rejection> {
+pub(super) fn app_id(text: &str) -> Result<AppId, Rejection> {
     AppId::parse(text)
         .map_err(|error| Rejection::field(Reason::InvalidInput, "app_id", error.to_string()))
 }

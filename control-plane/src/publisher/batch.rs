@@ -3,11 +3,14 @@
 use std::time::Instant;
 
 use model::{App, Draft, MessageId, Publish, Quota, Reason, Rejection};
-use proto::v1::{TriggerEventBatchResponse, TriggerEventBatchResult};
+use proto::{
+    convert,
+    internal::{PublishBatchRequest, dispatch_service_client::DispatchServiceClient},
+    v1::{Event, TriggerEventBatchResponse, TriggerEventBatchResult},
+};
 
-use super::{Parts, Pending, Publisher, event_key, now};
+use super::{Item, Keyed, Parts, Pending, Publisher, Sending, Way, at_home, event_key, now};
 use crate::{
-    ack::Ack,
     admission,
     content::Content,
     idempotency::{Claimed, Turn, conflict},
@@ -23,6 +26,32 @@ struct Fresh {
 }
 
 impl Publisher {
+    /// As [`Publisher::publish_batch`], and waits until all is delivered. A batch with a key goes to the
+    /// control plane that is the key's home.
+    pub async fn publish_batch_at_home(
+        &self,
+        app: &App,
+        calls: Vec<Event>,
+        key: &str,
+        message_id: MessageId,
+    ) -> Result<TriggerEventBatchResponse, Rejection> {
+        if let Some(home) = self.home(app, key) {
+            let request = PublishBatchRequest {
+                app_id: app.id.to_string(),
+                events: calls.clone(),
+                message_id: convert::id_bytes(message_id.0),
+                idempotency_key: key.to_owned(),
+                forwarded: true,
+            };
+            let answer = DispatchServiceClient::new(home).publish_batch(request).await;
+            if let Some(answer) = at_home(answer) {
+                return answer.map(|answer| answer.answer.unwrap_or_default());
+            }
+        }
+        let drafts = calls.into_iter().map(Draft::from).collect();
+        self.publish_batch(app, drafts, key, message_id).await?.delivered().await
+    }
+
     /// Admits several drafts as a whole, then dispatches them in order. `key` names the whole batch;
     /// where it is empty the batch has none. Events whose own key was used already are left out.
     pub async fn publish_batch(
@@ -37,7 +66,7 @@ impl Publisher {
         let told = |refused| self.told(app, refused);
         check_size(&drafts, app).map_err(told)?;
         if drafts.is_empty() {
-            return Ok(Pending::answered(response(self.quota(app), &[])));
+            return Ok(Pending::answered(response(Vec::new(), self.quota(app))));
         }
         let turn = self.turn_of_batch(app, &drafts, key).await.map_err(told)?;
         let (whole, message_id) = match turn {
@@ -47,7 +76,7 @@ impl Publisher {
                 (Some(claimed), named)
             }
             Turn::Repeat(results) => {
-                return Ok(Pending::answered(response(self.quota(app), &results)));
+                return Ok(Pending::answered(response(results.to_vec(), self.quota(app))));
             }
         };
         let turns = self.turns(app, &drafts).await.map_err(told)?;
@@ -57,7 +86,7 @@ impl Publisher {
         let fresh = fresh(drafts, turns, message_id);
         let checked =
             check_all(fresh, app).map_err(|rejection| Rejection { quota, ..rejection })?;
-        Ok(self.dispatch_all(batch, checked, whole, quota))
+        Ok(self.send_all(batch, checked, whole, quota))
     }
 
     async fn turn_of_batch(
@@ -124,29 +153,23 @@ impl Publisher {
         }
     }
 
-    fn dispatch_all(
+    fn send_all(
         &self,
         batch: Batch<'_>,
         events: Vec<(usize, Publish, Option<Claimed>)>,
         whole: Option<Claimed>,
         quota: Option<Quota>,
     ) -> Pending<TriggerEventBatchResponse> {
-        let ack = Ack::new();
-        let mut results = vec![TriggerEventBatchResult::default(); batch.events];
         let mut claims = Vec::new();
+        let mut items = Vec::new();
         for (place, publish, claimed) in events {
-            results[place].channels = self.dispatch(batch.app, &publish, &ack, batch.now);
-            if let Some(mut claimed) = claimed {
-                claimed.dispatched([results[place].clone()].into());
-                claims.push(claimed);
-            }
+            let kept = self.kept(batch.app, claimed.is_some() || whole.is_some());
+            items.push(Item { place, publish, kept });
+            claims.extend(claimed.map(|claimed| Keyed { place: Some(place), claimed }));
         }
-        ack.pay();
-        if let Some(mut whole) = whole {
-            whole.dispatched(results.as_slice().into());
-            claims.push(whole);
-        }
-        Pending { ack: Some(ack), answer: response(quota, &results), claims }
+        claims.extend(whole.map(|claimed| Keyed { place: None, claimed }));
+        let sending = Sending::start(self.clone(), &batch.app.id, (items, batch.events));
+        Pending { way: Way::Sent { sending: Box::new(sending), claims, answer: response }, quota }
     }
 }
 
@@ -212,8 +235,8 @@ fn at(place: usize, rejection: Rejection) -> Rejection {
 }
 
 fn response(
+    results: Vec<TriggerEventBatchResult>,
     quota: Option<Quota>,
-    results: &[TriggerEventBatchResult],
 ) -> TriggerEventBatchResponse {
-    TriggerEventBatchResponse { results: results.to_vec(), rate_limit: quota.map(Into::into) }
+    TriggerEventBatchResponse { results, rate_limit: quota.map(Into::into) }
 }

@@ -8,13 +8,25 @@ use std::{
 
 use model::{AppId, Quota};
 
-use super::Bucket;
+use super::{
+    Bucket,
+    demand::{Demand, share},
+};
 use crate::content::Content;
 
 /// The buckets of all apps that have used theirs.
 #[derive(Debug, Default)]
 pub struct Buckets {
-    by_app: Mutex<HashMap<AppId, Bucket>>,
+    by_app: Mutex<HashMap<AppId, Limiter>>,
+}
+
+#[derive(Debug)]
+struct Limiter {
+    bucket: Bucket,
+    demand: Demand,
+    /// Of the limit.
+    share: f64,
+    limit: u32,
 }
 
 impl Buckets {
@@ -27,23 +39,46 @@ impl Buckets {
         call: impl FnOnce() -> Content,
         now: Instant,
     ) -> Result<Quota, Quota> {
-        if let Ok(quota) = self.with(app, per_second, now, |bucket| bucket.take(cost, now)) {
+        let taken = self.with(app, per_second, now, |limiter| {
+            limiter.demand.ask(cost);
+            limiter.bucket.take(cost, now)
+        });
+        if let Ok(quota) = taken {
             return Ok(quota);
         }
         let call = call();
-        self.with(app, per_second, now, |bucket| bucket.take_as_promised(cost, call, now))
+        self.with(app, per_second, now, |limiter| limiter.bucket.take_as_promised(cost, call, now))
     }
 
     /// What the app has left; takes nothing.
     pub fn look(&self, app: &AppId, per_second: u32, now: Instant) -> Quota {
-        self.with(app, per_second, now, |bucket| bucket.look(now))
+        self.with(app, per_second, now, |limiter| limiter.bucket.look(now))
+    }
+
+    /// Tokens per second that each app asks for.
+    pub fn demands(&self, now: Instant) -> Vec<(AppId, f64)> {
+        let mut limiters = self.lock();
+        let demands =
+            limiters.iter_mut().map(|(app, limiter)| (app.clone(), limiter.demand.rate(now)));
+        demands.filter(|(_, rate)| *rate > 0.1).collect()
+    }
+
+    /// What is asked for elsewhere, and by how many control planes, makes the share that is given here.
+    pub fn share(&self, elsewhere: impl Fn(&AppId) -> Option<(f64, usize)>, now: Instant) {
+        for (app, limiter) in self.lock().iter_mut() {
+            let here = limiter.demand.rate(now);
+            limiter.share = match elsewhere(app) {
+                Some(others) => share(limiter.limit, here, others),
+                None => 1.0,
+            };
+        }
     }
 
     /// Forgets the buckets of apps that are gone, and promises that nobody came back for.
     pub fn retain(&self, known: impl Fn(&AppId) -> bool, now: Instant) {
         let mut buckets = self.lock();
         buckets.retain(|app, _| known(app));
-        buckets.values_mut().for_each(|bucket| bucket.forget_expired(now));
+        buckets.values_mut().for_each(|limiter| limiter.bucket.forget_expired(now));
     }
 
     fn with<T>(
@@ -51,15 +86,21 @@ impl Buckets {
         app: &AppId,
         per_second: u32,
         now: Instant,
-        act: impl FnOnce(&mut Bucket) -> T,
+        act: impl FnOnce(&mut Limiter) -> T,
     ) -> T {
-        let mut buckets = self.lock();
-        let bucket = buckets.entry(app.clone()).or_insert_with(|| Bucket::new(per_second, now));
-        bucket.set_limit(per_second, now);
-        act(bucket)
+        let mut limiters = self.lock();
+        let limiter = limiters.entry(app.clone()).or_insert_with(|| Limiter {
+            bucket: Bucket::new(per_second, now),
+            demand: Demand::new(now),
+            share: 1.0,
+            limit: per_second,
+        });
+        limiter.limit = per_second;
+        limiter.bucket.set_limit(per_second, limiter.share, now);
+        act(limiter)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<AppId, Bucket>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<AppId, Limiter>> {
         self.by_app.lock().expect("no code in this module panics while it holds the buckets")
     }
 }

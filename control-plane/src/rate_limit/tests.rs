@@ -78,7 +78,7 @@ fn a_changed_limit_is_in_force_at_once() {
     let now = start();
     let mut bucket = Bucket::new(5, now);
     bucket.take(5, now).unwrap();
-    bucket.set_limit(8, now);
+    bucket.set_limit(8, 1.0, now);
     assert!(bucket.take(3, now).is_ok());
     assert!(bucket.take(1, now).is_err());
 }

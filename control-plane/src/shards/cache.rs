@@ -8,9 +8,12 @@ use std::{
 
 use bytes::Bytes;
 use foldhash::HashMap;
-use model::{AppId, ChannelName, Event, Tags};
+use model::{AppId, ChannelName, Tags};
 use prometheus_client::metrics::counter::Counter;
-use proto::v1::{CachedEvent, EventTags};
+use proto::{
+    internal::DispatchedEvent,
+    v1::{CachedEvent, EventTags},
+};
 
 use super::Key;
 
@@ -33,7 +36,7 @@ pub struct Budget {
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     events: HashMap<(AppId, ChannelName), Kept>,
-    /// Oldest first; as all are shown for the same time, these are also the first to expire.
+    /// Oldest first; as nearly all are shown for the same time, these are also the first to expire.
     order: BTreeMap<u64, (AppId, ChannelName)>,
     stored: u64,
 }
@@ -65,11 +68,6 @@ impl Budget {
     pub(super) fn is_over(&self) -> bool {
         self.used() > self.bytes_max
     }
-
-    /// As nodes are told; an event that is not kept has 0.
-    pub(super) fn ttl_ms(&self) -> u32 {
-        u32::try_from(self.ttl.as_millis()).unwrap_or(u32::MAX)
-    }
 }
 
 impl Cache {
@@ -77,21 +75,22 @@ impl Cache {
     pub(super) fn store(
         &mut self,
         (app, channel): Key<'_>,
-        event: &Event,
+        event: &DispatchedEvent,
         now: Instant,
         budget: &Budget,
     ) {
         let key = (app.clone(), channel.clone());
         self.forget(&key, budget);
-        let tags = event.tags.iter().flatten().map(|(key, value)| key.len() + value.len());
-        let text = event.name.0.len() + event.data.len() + app.as_str().len();
-        let bytes = text + channel.as_str().len() + tags.sum::<usize>() + OVERHEAD_BYTES;
+        let tags: Option<Tags> = event.tags.as_ref().map(|tags| tags.pairs.clone());
+        let tag_bytes = tags.iter().flatten().map(|(key, value)| key.len() + value.len());
+        let text = event.name.len() + event.data.len() + app.as_str().len();
+        let bytes = text + channel.as_str().len() + tag_bytes.sum::<usize>() + OVERHEAD_BYTES;
         self.stored += 1;
         let kept = Kept {
-            name: event.name.0.clone(),
+            name: event.name.clone(),
             data: event.data.clone(),
-            tags: event.tags.clone(),
-            until: now + budget.ttl,
+            tags,
+            until: now + Duration::from_millis(event.cache_ttl_ms.into()),
             bytes,
             place: self.stored,
         };
@@ -112,6 +111,22 @@ impl Cache {
             data: String::from_utf8_lossy(&kept.data).into_owned(),
             tags: kept.tags.clone().map(|pairs| EventTags { pairs }),
             ttl_ms: u32::try_from(left.as_millis()).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// All that is kept, as it is told to another control plane.
+    pub(super) fn all(&self, now: Instant) -> impl Iterator<Item = DispatchedEvent> {
+        self.events.iter().filter_map(move |((app, channel), kept)| {
+            let left = kept.until.checked_duration_since(now)?;
+            Some(DispatchedEvent {
+                app_id: app.to_string(),
+                channel: channel.to_string(),
+                name: kept.name.clone(),
+                data: kept.data.clone(),
+                tags: kept.tags.clone().map(|pairs| EventTags { pairs }),
+                cache_ttl_ms: u32::try_from(left.as_millis()).unwrap_or(u32::MAX),
+                ..DispatchedEvent::default()
+            })
         })
     }
 

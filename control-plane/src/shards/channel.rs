@@ -204,6 +204,21 @@ impl Channel {
         }
     }
 
+    /// What was told by another control plane does not count.
+    pub(super) fn untell(&mut self) {
+        self.holders.iter_mut().for_each(|holder| holder.told = 0);
+    }
+
+    /// Another control plane tells what was owed.
+    pub(super) fn owe_nothing(&mut self) {
+        self.untell();
+        if let Some(extra) = &mut self.extra {
+            extra.verdicts.clear();
+            extra.count = Count::default();
+            extra.listed = false;
+        }
+    }
+
     /// Whether somebody has to be told something.
     pub(super) fn owes(&self, channel: &ChannelName) -> bool {
         let has_state = has_state(channel);

@@ -1,6 +1,10 @@
-//! What goes down to nodes: events of backends, events of clients, notices.
+//! What goes down to nodes: events of backends, events of clients, notices. Who dispatches it, in which
+//! epoch and with which serial, is added by the shard.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use model::{AppId, ChannelName, MessageId, OwnerId, Publish, ShardId, UserId, UserInfo};
@@ -24,26 +28,37 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn event(self, (app, channel): Key<'_>, serial: u64) -> DispatchedEvent {
-        DispatchedEvent {
-            shard: u32::from(self.shard.number()),
-            epoch: self.epoch,
-            owner: self.owner.0,
-            serial,
-            app_id: app.to_string(),
-            channel: channel.to_string(),
-            ..DispatchedEvent::default()
-        }
+    /// Gives an event its place among those of its channel.
+    pub(super) fn stamp(self, event: &mut DispatchedEvent, serial: u64) {
+        event.shard = u32::from(self.shard.number());
+        event.epoch = self.epoch;
+        event.owner = self.owner.0;
+        event.serial = serial;
     }
 }
 
+fn about((app, channel): Key<'_>) -> DispatchedEvent {
+    DispatchedEvent {
+        app_id: app.to_string(),
+        channel: channel.to_string(),
+        ..DispatchedEvent::default()
+    }
+}
+
+/// How long an event matters to those who come later, or again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kept {
+    /// As the last event of its cache channel; of other channels nothing is kept.
+    pub cached: Duration,
+    /// The publisher may come again with the same key; zero where it gave none.
+    pub remembered: Duration,
+}
+
 /// What a backend publishes to one of its channels.
-pub(super) fn published(
-    (place, serial): (Place, u64),
-    app: &AppId,
-    (publish, index): (&Publish, usize),
-    cache_ttl_ms: u32,
-) -> DispatchedEvent {
+#[must_use]
+pub fn published(app: &AppId, (publish, index): (&Publish, usize), kept: Kept) -> DispatchedEvent {
+    let channel = &publish.channels[index];
+    let cached = if channel.is_cache() { kept.cached } else { Duration::ZERO };
     DispatchedEvent {
         message_id: convert::id_bytes(channel_message_id(publish.message_id, index).0),
         name: publish.event.name.0.clone(),
@@ -51,9 +66,14 @@ pub(super) fn published(
         tags: publish.event.tags.clone().map(|pairs| v1::EventTags { pairs }),
         delta: publish.event.delta,
         excluded: publish.excluded.map(Into::into),
-        cache_ttl_ms,
-        ..place.event((app, &publish.channels[index]), serial)
+        cache_ttl_ms: milliseconds(cached),
+        remember_ms: milliseconds(kept.remembered),
+        ..about((app, channel))
     }
+}
+
+fn milliseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// Each channel of a publish has its own id: the publish's, with the channel's place in its upper bits.
@@ -62,12 +82,8 @@ fn channel_message_id(id: MessageId, index: usize) -> MessageId {
 }
 
 /// What a client publishes to the others in its channel.
-pub(super) fn relayed(
-    (place, serial): (Place, u64),
-    key: Key<'_>,
-    said: &internal::ClientEvent,
-    id: MessageId,
-) -> DispatchedEvent {
+#[must_use]
+pub fn relayed(key: Key<'_>, said: &internal::ClientEvent, id: MessageId) -> DispatchedEvent {
     let form = if said.data.is_some() { DataForm::Json } else { DataForm::Absent };
     DispatchedEvent {
         message_id: convert::id_bytes(id.0),
@@ -76,8 +92,15 @@ pub(super) fn relayed(
         data_form: form.into(),
         excluded: said.socket,
         user_id: said.user_id.clone(),
-        ..place.event(key, serial)
+        ..about(key)
     }
+}
+
+/// The end of all sockets of a user's channel.
+#[must_use]
+pub fn terminated(key: Key<'_>) -> DispatchedEvent {
+    let notice = Some(Notice { notice: Some(Kind::Termination(Termination {})) });
+    DispatchedEvent { notice, ..about(key) }
 }
 
 /// What a notice is about, who gives it, when.
@@ -96,7 +119,9 @@ impl About<'_> {
     /// A notice takes no serial: it is not missed where only some nodes get it.
     fn notice(&self, kind: Kind) -> Arc<DispatchedEvent> {
         let notice = Some(Notice { notice: Some(kind) });
-        Arc::new(DispatchedEvent { notice, ..self.place.event(self.key, 0) })
+        let mut event = DispatchedEvent { notice, ..about(self.key) };
+        self.place.stamp(&mut event, 0);
+        Arc::new(event)
     }
 
     /// The whole of a channel.
@@ -134,11 +159,6 @@ impl About<'_> {
     /// Whether anybody is signed in as the channel's user.
     pub(super) fn occupancy(&self, occupied: bool) -> Arc<DispatchedEvent> {
         self.notice(Kind::Occupancy(Occupancy { occupied }))
-    }
-
-    /// The end of the channel's sockets.
-    pub(super) fn termination(&self) -> Arc<DispatchedEvent> {
-        self.notice(Kind::Termination(Termination {}))
     }
 }
 

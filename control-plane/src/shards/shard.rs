@@ -7,17 +7,14 @@ use model::{AppId, ChannelKind, ChannelName, OwnerId, ShardId, UserId};
 use proto::internal::DispatchedEvent;
 
 use super::{
-    Dispatched, Happened, Key, MemberReport, Report, Rules, Wanted,
+    Dispatched, Happened, Key, MemberReport, Report, Rules, Sending, Wanted,
     cache::{Budget, Cache},
     channel::Channel,
     count::{Count, Telling},
     event::{About, Place},
     roster::{self, Dropped, Entered, Exited},
 };
-use crate::{
-    node::{Node, Pushed},
-    webhooks::Happening,
-};
+use crate::{node::Node, webhooks::Happening};
 
 pub(super) type Channels = HashMap<AppId, HashMap<ChannelName, Channel>>;
 
@@ -30,9 +27,9 @@ pub(super) struct Shard {
     pub(super) serial_high: u64,
     pub(super) apps: Channels,
     pub(super) cache: Cache,
-    /// The nodes have reported. Before that nothing but events goes to them, and nothing is told to
-    /// backends: it would be half of the truth, or what was true before this control plane started.
-    warm: bool,
+    /// This control plane owns the shard. Where it does not, it hears all and says nothing, neither to
+    /// nodes nor to backends: the owner does.
+    pub(super) owned: bool,
     /// Channels that owe something to a node.
     owing: Vec<(AppId, ChannelName)>,
     /// What has to be looked at later.
@@ -62,11 +59,11 @@ pub(super) type Happenings = Vec<Happened>;
 impl Shard {
     pub(super) fn new(shard: ShardId, owner: OwnerId) -> Self {
         Self {
-            place: Place { shard, epoch: 1, owner },
+            place: Place { shard, epoch: 0, owner },
             serial_high: 0,
             apps: HashMap::new(),
             cache: Cache::default(),
-            warm: false,
+            owned: false,
             owing: Vec::new(),
             later: Vec::new(),
         }
@@ -76,49 +73,36 @@ impl Shard {
         self.apps.get(app.as_str())?.get(channel.as_str())
     }
 
-    /// Gives an event its serial and pushes it to all who want it. `eager` nodes get it in any case.
+    /// Gives an event its serial and pushes it to all who want it.
     pub(super) fn send(
         &mut self,
         (app, channel): Key<'_>,
-        eager: &[Arc<Node>],
-        event: impl FnOnce((Place, u64)) -> DispatchedEvent,
-        push: impl Fn(&Node, &Arc<DispatchedEvent>) -> Pushed,
+        mut event: DispatchedEvent,
+        Sending { eager, ack, now }: Sending<'_>,
     ) -> Dispatched {
         let entry = self.apps.get_mut(app.as_str()).and_then(|map| map.get_mut(channel.as_str()));
         let mut dispatched = Dispatched::default();
         let (serial, holders) = match entry {
             Some(entry) => {
-                entry.serial += 1;
+                // A notice takes no serial: it is not missed where only some nodes get it.
+                entry.serial += u64::from(event.notice.is_none());
                 self.serial_high = self.serial_high.max(entry.serial);
-                dispatched.users = Some(entry.users() as u32);
+                dispatched.users = entry.users() as u32;
                 (entry.serial, &entry.holders[..])
             }
             None if eager.is_empty() => return dispatched,
             None => (0, &[][..]),
         };
-        let event = Arc::new(event((self.place, serial)));
+        self.place.stamp(&mut event, serial);
+        let event = Arc::new(event);
         let holders = holders.iter().filter(|holder| holder.wants_events());
         let fresh = eager
             .iter()
             .filter(|node| !holders.clone().any(|holder| Arc::ptr_eq(&holder.node, node)));
         for node in holders.clone().map(|holder| &holder.node).chain(fresh) {
-            dispatched.add(push(node, &event));
+            dispatched.add(node.push(&event, now, ack));
         }
         dispatched.subscriptions = holders.map(|holder| holder.subscriptions).sum();
-        dispatched
-    }
-
-    /// Pushes the end of all sockets of a user's channel.
-    pub(super) fn terminate(&self, key: Key<'_>, now: Instant) -> Dispatched {
-        let mut dispatched = Dispatched::default();
-        let Some(channel) = self.find(key) else {
-            return dispatched;
-        };
-        let notice = About { place: self.place, key, now }.termination();
-        for holder in channel.holders.iter().filter(|holder| holder.wants_events()) {
-            dispatched.add(holder.node.post(&notice, now));
-        }
-        dispatched.subscriptions = channel.subscriptions();
         dispatched
     }
 
@@ -151,15 +135,17 @@ impl Shard {
         let about = About { place: self.place, key, now };
         match member {
             MemberReport::Present(user, info) => {
-                // Before all nodes have reported everybody is let in: who was there before this control
-                // plane started must not be put out by one whose node reported earlier.
-                let limit = self.warm.then(|| report.rules(key.0).members_max);
+                // Only the owner says who is in: whom another one has let in must not be put out here.
+                let owned = self.owned;
+                let limit = owned.then(|| report.rules(key.0).members_max);
                 let channel = self.entry(key);
                 let entered = roster::enter(&mut channel.extra().users, (user, info), from, limit);
                 if entered == Entered::Joined {
                     channel.tell_roster(&about.joined(user, info), &about);
                 }
-                channel.owe_verdict(user, &from.node, entered == Entered::Full);
+                if owned {
+                    channel.owe_verdict(user, &from.node, entered == Entered::Full);
+                }
                 if entered == Entered::Joined {
                     self.happened(key, Happening::MemberAdded(user.clone()), happenings);
                 }
@@ -243,11 +229,37 @@ impl Shard {
         }
     }
 
-    /// The nodes have reported: they are told what they were not told so far. Backends are told
-    /// nothing of it: whoever is there now was there before, as far as anybody can say.
-    pub(super) fn warm_up(&mut self, now: Instant) {
-        self.warm = true;
-        self.settle_all(now);
+    /// This control plane owns the shard from here on: nodes are told the state of their channels, of
+    /// which they tell their sockets the difference. Backends are told nothing of it: whoever is there
+    /// was there before, as far as anybody can say.
+    pub(super) fn begin(&mut self, epoch: u64, now: Instant) {
+        self.place.epoch = epoch;
+        self.serial_high = 0;
+        self.owned = true;
+        let channels = self.apps.iter_mut().flat_map(|(app, channels)| {
+            channels.iter_mut().map(move |(name, channel)| (app, name, channel))
+        });
+        let mut owing = Vec::new();
+        for (app, name, channel) in channels {
+            channel.serial = 0;
+            channel.untell();
+            if channel.owes(name) {
+                owing.push((app.clone(), name.clone()));
+            }
+        }
+        for (app, name) in &owing {
+            self.settle((app, name), now);
+        }
+    }
+
+    /// Another control plane owns the shard, or will.
+    pub(super) fn end(&mut self) {
+        self.owned = false;
+        self.owing = Vec::new();
+        let channels = self.apps.values_mut().flat_map(std::collections::HashMap::values_mut);
+        for channel in channels {
+            channel.owe_nothing();
+        }
     }
 
     /// Looks at the clock.
@@ -266,7 +278,7 @@ impl Shard {
                 }
             }
         }
-        if self.warm && !self.owing.is_empty() {
+        if !self.owing.is_empty() {
             self.settle_all(now);
         }
     }
@@ -285,11 +297,11 @@ impl Shard {
         let after = channel.subscriptions();
         let (is_first, is_last) = (before == 0 && after > 0, before > 0 && after == 0);
         let kind = key.1.kind();
-        if kind == ChannelKind::User && (is_first || is_last) {
+        if kind == ChannelKind::User && (is_first || is_last) && self.owned {
             channel.tell_occupancy(is_first, &about);
         }
         self.settle(key, now);
-        if kind == ChannelKind::User || before == after || !self.warm {
+        if kind == ChannelKind::User || before == after || !self.owned {
             return;
         }
         let counted = kind != ChannelKind::Presence;
@@ -341,11 +353,11 @@ impl Shard {
     fn settle(&mut self, key: Key<'_>, now: Instant) {
         let about = About { place: self.place, key, now };
         let Some(channel) = find(&mut self.apps, key) else { return };
-        if self.warm && channel.owes(key.1) {
+        if self.owned && channel.owes(key.1) {
             channel.settle(&about, || self.cache.get(key, now));
-        }
-        if channel.owes(key.1) && !std::mem::replace(&mut channel.extra().listed, true) {
-            self.owing.push((key.0.clone(), key.1.clone()));
+            if channel.owes(key.1) && !std::mem::replace(&mut channel.extra().listed, true) {
+                self.owing.push((key.0.clone(), key.1.clone()));
+            }
         }
         if channel.tidy(&about) {
             self.remove(key);
@@ -383,7 +395,7 @@ impl Shard {
     }
 
     fn happened(&self, (app, channel): Key<'_>, what: Happening, happenings: &mut Happenings) {
-        if self.warm {
+        if self.owned {
             happenings.push(Happened { app: app.clone(), channel: channel.clone(), what });
         }
     }

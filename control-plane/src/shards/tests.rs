@@ -16,13 +16,16 @@ use model::{
     Limits, MessageId, NodeId, OwnerId, Publish, Secrets, UserId,
 };
 use prometheus_client::metrics::counter::Counter;
-use proto::internal::{DispatchedEvent, Hello, attach_response::Down, notice::Notice as Kind};
+use proto::internal::{
+    Delivered, DispatchedEvent, Hello, attach_response::Down, notice::Notice as Kind,
+};
 
 use super::Tell;
-use super::{Budget, Dispatched, Happened, MemberReport, Report, Shards, Wanted};
+use super::{Budget, Dispatched, Happened, MemberReport, Report, Sending, Shards, Wanted, event};
 use crate::{
     ack::Ack,
-    node::{Attachment, Node, Waiter},
+    node::{Attachment, Node},
+    ownership::shards,
     webhooks::Happening,
 };
 
@@ -81,8 +84,14 @@ impl World {
 
     fn new() -> Self {
         let world = Self::cold();
-        world.shards.warm_up(world.now);
+        world.begin(1);
         world
+    }
+
+    /// The control plane owns all shards from here on.
+    fn begin(&self, epoch: u64) {
+        let taken: Vec<_> = shards().map(|shard| (shard, epoch)).collect();
+        self.shards.begin(&taken, Vec::new(), &[], self.now);
     }
 
     fn node(&self, boot: u128) -> Fake {
@@ -164,8 +173,11 @@ impl World {
             info: Some(InfoWanted::default()),
             message_id: MessageId(1),
         };
-        let waiter = Waiter { ack: &Ack::new(), now: self.now };
-        self.shards.dispatch(&app_id(), (&publish, 0), eager, waiter)
+        let kept = event::Kept { cached: self.shards.cached_for(), ..event::Kept::default() };
+        let (app, ack) = (app_id(), Ack::new());
+        let event = event::published(&app, (&publish, 0), kept);
+        let sending = Sending { eager, ack: Some(&ack), now: self.now };
+        self.shards.dispatch((&app, &name(channel)), event, sending).unwrap_or_default()
     }
 
     fn users(&self, channel: &str) -> Vec<String> {
@@ -194,7 +206,8 @@ impl Fake {
                 events.extend(dispatch.events);
             }
         }
-        self.stream.node.delivered(self.position, now);
+        let delivered = Delivered { position: self.position, ..Delivered::default() };
+        self.stream.node.delivered(&delivered, now);
         events
     }
 

@@ -11,7 +11,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Parser;
 use control_plane::{
-    ControlPlane,
+    Cluster, ControlPlane,
     config::Options,
     settings::{self, FileStore, Settings},
 };
@@ -20,7 +20,7 @@ use prost_types::FieldMask;
 use proto::{
     convert,
     internal::{
-        self, AttachRequest, ChannelInterest, Delivered, DispatchedEvent, Hello, Interest,
+        self, AttachRequest, ChannelInterest, Claimed, Delivered, DispatchedEvent, Hello, Interest,
         MemberInterest, PublishRequest, SnapshotEnd, attach_request::Up, attach_response::Down,
         dispatch_service_client::DispatchServiceClient,
     },
@@ -75,7 +75,8 @@ impl Fixture {
             App { app_id: "a".into(), key: "key".into(), limits: Some(limits), ..App::default() };
         assert!(settings.create_if_new(app, "secret").await.unwrap());
         let options = Flags::parse_from(["test", "--expect-nodes", "1"]).options;
-        let control_plane = ControlPlane::start(&options, settings, &Operations::default());
+        let control_plane =
+            ControlPlane::start(&options, Cluster::default(), settings, &Operations::default());
         let internal = Internal::new(link::local(control_plane.dispatch_service()));
         let public = public(control_plane).await;
         let (up, messages) = mpsc::channel(64);
@@ -183,6 +184,7 @@ impl Fixture {
             app_id: "a".into(),
             event: Some(event),
             message_id: convert::id_bytes(77),
+            forwarded: false,
         };
         let answer = said(self.internal.clone().publish(request).await)?;
         Ok(TriggerEventResponse { channels: answer.channels, rate_limit: answer.rate_limit })
@@ -204,7 +206,18 @@ struct Node {
 impl Node {
     async fn read(self, mut down: tonic::Streaming<internal::AttachResponse>) {
         while let Some(Ok(message)) = down.next().await {
-            let Some(Down::Dispatch(dispatch)) = message.down else { continue };
+            let dispatch = match message.down {
+                Some(Down::Dispatch(dispatch)) => dispatch,
+                Some(Down::Claim(claim)) => {
+                    let claimed = Claimed { round: claim.round, ..Claimed::default() };
+                    let up = Some(Up::Claimed(claimed));
+                    if self.up.send(AttachRequest { up }).await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+                Some(_) | None => continue,
+            };
             for event in dispatch.events {
                 self.seen.send(event).await.unwrap();
             }

@@ -10,7 +10,7 @@ use proto::{
 use tokio::time::timeout;
 use tokio_stream::StreamExt as _;
 
-use crate::fixture::{Fixture, MOMENT, counted, event, refused, signed};
+use crate::fixture::{Fixture, MOMENT, PATIENCE, counted, event, refused, signed};
 
 fn keyed(key: &str, data: &str) -> Event {
     Event { idempotency_key: key.into(), data: Some(data.into()), ..counted(event(&["x"])) }
@@ -88,10 +88,12 @@ async fn a_caller_that_goes_away_leaves_what_it_published() {
         app_id: "a".into(),
         event: Some(keyed("k", "1")),
         message_id: proto::convert::id_bytes(1),
+        forwarded: false,
     };
     assert!(timeout(MOMENT, client.publish(request)).await.is_err(), "it gives up");
     fixture.event().await;
-    let answer = timeout(MOMENT, fixture.publish(keyed("k", "1"))).await;
+    // It waits for the node as the first one would have.
+    let answer = timeout(PATIENCE, fixture.publish(keyed("k", "1"))).await;
     assert_eq!(answer.unwrap().unwrap().channels.len(), 1);
     fixture.nothing().await;
 }

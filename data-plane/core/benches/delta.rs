@@ -1,17 +1,22 @@
-//! What deltas cost and save. Run with `cargo bench -p data-plane-core --bench delta`.
+//! What deltas cost and save, beside `permessage-deflate`. Run with
+//! `cargo bench -p data-plane-core --bench delta`.
 
+#[path = "delta/deflate.rs"]
+mod deflate;
 #[path = "delta/series.rs"]
 mod series;
 
-use std::{collections::HashMap, hint::black_box, time::Instant};
+use std::{hint::black_box, time::Instant};
 
 use bytes::Bytes;
 use data_plane_core::{
     delta::{
-        DeltaChannel, DeltaSettings, DeltaWriter, Encoder, KeyPath, Position, Published, Trail,
+        DeltaChannel, DeltaFormat, DeltaSettings, DeltaWriter, KeyPath, Numbers, Payload, Position,
+        Published, Trail,
     },
     frame,
 };
+use deflate::Deflate;
 use model::DeltaAlgorithm;
 use series::Series;
 
@@ -19,82 +24,102 @@ const EVENTS: u64 = 20_000;
 
 fn main() {
     for series in &series::ALL {
-        for algorithm in DeltaAlgorithm::ALL {
-            encode(series, algorithm);
-            for interval in [10, 100] {
-                wire(series, algorithm, interval);
-            }
+        let texts = texts(series);
+        let full = texts.iter().map(|(_, text)| framed(text.len())).sum::<usize>() / texts.len();
+        say(&format!("\n{}: frames of {full} bytes", series.name));
+        say(&format!("{:>12}{:>8}{:>9}{:>24}{:>24}", "", "bytes", "saved", ALONE, TOGETHER));
+        let deflated = deflated(&texts);
+        row("deflate", full, [deflated; 2], deflated);
+        for format in DeltaFormat::ALL {
+            let subscribers = [1, SUBSCRIBERS];
+            let costs = subscribers.map(|subscribers| turns(series, &texts, format, subscribers));
+            row(format.name(), full, costs, deflated);
         }
     }
-    fan_out();
+    states();
 }
 
-/// Differences alone, each to the last event of the same entity.
-fn encode(series: &Series, algorithm: DeltaAlgorithm) {
-    let texts = texts(series);
-    let mut last = HashMap::new();
-    let pairs: Vec<_> = texts
-        .iter()
-        .filter_map(|(data, text)| Some((last.insert(series.entity(data), text)?, text)))
-        .collect();
-    let mut encoder = Encoder::default();
-    let bytes: usize = pairs.iter().map(|(_, target)| target.len()).sum();
+const ALONE: &str = "ns, 1 subscriber";
+const TOGETHER: &str = "ns each, 1,000 of them";
+
+/// What one delivery costs, and the bytes of its frame.
+#[derive(Clone, Copy)]
+struct Cost {
+    nanos: f64,
+    bytes: f64,
+}
+
+fn row(name: &str, full: usize, costs: [Cost; 2], deflated: Cost) {
+    let bytes = costs[0].bytes;
+    let saved = 100.0 * (1.0 - bytes / full as f64);
+    let times = costs.map(|cost| {
+        let nanos = cost.nanos;
+        format!("{nanos:.1} (1/{:.0})", deflated.nanos / nanos)
+    });
+    say(&format!("{name:>12}{bytes:>8.1}{saved:>8.1}%{:>24}{:>24}", times[0], times[1]));
+}
+
+/// `permessage-deflate` with a context of the connection's own: every connection pays this again.
+fn deflated(texts: &[(String, Bytes)]) -> Cost {
+    let mut sent = 0;
     let nanos = best(|| {
-        for (base, target) in &pairs {
-            black_box(encoder.encode(algorithm, base, black_box(target)));
+        sent = 0;
+        let mut connection = Deflate::new();
+        for (_, text) in texts {
+            sent += framed(connection.compress(black_box(text)));
         }
     });
-    let each = nanos / pairs.len() as f64;
-    let rate = bytes as f64 * 1_000.0 / nanos;
-    let (name, algorithm) = (series.name, algorithm.name());
-    say(&format!("{name}, {algorithm}: encode {each:.0} ns per event, {rate:.0} MB/s"));
+    Cost { nanos: nanos / texts.len() as f64, bytes: sent as f64 / texts.len() as f64 }
 }
 
-/// A whole turn with one subscriber, and what is on the wire.
-fn wire(series: &Series, algorithm: DeltaAlgorithm, interval: u32) {
-    let texts = texts(series);
-    let (mut plain, mut sent) = (0, 0);
+/// Whole turns with some subscribers in one state, as a shard thread takes them.
+fn turns(
+    series: &Series,
+    texts: &[(String, Bytes)],
+    format: DeltaFormat,
+    subscribers: usize,
+) -> Cost {
+    let texts = &texts[..texts.len() / subscribers.min(10)];
+    let mut sent = 0;
     let mut writer = DeltaWriter::new(header);
+    let mut outbox: Vec<Bytes> = Vec::with_capacity(subscribers);
     let nanos = best(|| {
-        (plain, sent) = (0, 0);
-        let mut channel = channel(series, interval);
-        let (mut trail, mut position) =
-            (Trail::default(), Position::new(algorithm, channel.next()));
-        for (data, text) in &texts {
-            let event = Published { name: series.event, data, tags: None, delta: None, text };
+        sent = 0;
+        let (mut channel, numbers) = (channel(series), Numbers::new(RANDOM));
+        let mut trail = Trail::default();
+        let mut positions = vec![Position::new(format, channel.next()); subscribers];
+        for (data, text) in texts {
+            outbox.clear();
+            let shared = &numbers.next();
+            let event =
+                Published { name: series.event, data, tags: None, delta: None, text, shared };
             let mut turn = channel.begin(event, &mut writer).expect("the channel has deltas");
             let step = turn.pass(&mut trail);
-            sent += turn.frame(step, &mut position).len();
+            outbox.extend(positions.iter_mut().map(|position| turn.frame(step, position).clone()));
             turn.finish();
-            plain += text.len() + HEADER_BYTES;
+            sent += black_box(&outbox)[0].len();
         }
     });
-    let saved = 100.0 * (1.0 - sent as f64 / plain as f64);
-    let count = texts.len();
-    say(&format!(
-        "    full after {interval}: turn {:.0} ns; frames of {} and {} bytes, {saved:.1} % saved",
-        nanos / count as f64,
-        plain / count,
-        sent / count
-    ));
+    let deliveries = (texts.len() * subscribers) as f64;
+    Cost { nanos: nanos / deliveries, bytes: sent as f64 / texts.len() as f64 }
 }
 
 /// What a subscriber costs beside its frame: 1,000 of them, in one state or in several.
-fn fan_out() {
+fn states() {
     let series = &series::ALL[2];
-    let texts = texts(series);
+    let texts = &texts(series)[..1_000];
     let mut outbox: Vec<Bytes> = Vec::with_capacity(SUBSCRIBERS);
     let plain = best(|| {
-        for (_, text) in &texts[..1_000] {
+        for (_, text) in texts {
             outbox.clear();
             outbox.extend((0..SUBSCRIBERS).map(|_| text.clone()));
             black_box(&outbox);
         }
     });
-    let deliveries = (1_000 * SUBSCRIBERS) as f64;
-    say(&format!("full frames: {:.2} ns per delivery", plain / deliveries));
+    let deliveries = (texts.len() * SUBSCRIBERS) as f64;
+    say(&format!("\nfull frames: {:.2} ns per delivery", plain / deliveries));
     for states in [1, 2, 8] {
-        let (frames, deliveries, nanos) = in_states(series, &texts, states);
+        let (frames, deliveries, nanos) = in_states(series, texts, states);
         say(&format!(
             "deltas, {states} states: {:.2} ns per delivery, {:.1} frames per 1,000 deliveries",
             nanos / deliveries,
@@ -111,13 +136,15 @@ fn in_states(series: &Series, texts: &[(String, Bytes)], states: usize) -> (f64,
     let (mut frames, mut deliveries) = (0, 0);
     let nanos = best(|| {
         (frames, deliveries) = (0, 0);
-        let mut channel = channel(series, 10);
-        let position = Position::new(DeltaAlgorithm::Fossil, channel.next());
+        let (mut channel, numbers) = (channel(series), Numbers::new(RANDOM));
+        let position = Position::new(DeltaAlgorithm::Fossil.into(), channel.next());
         let mut positions = vec![position; SUBSCRIBERS];
         let mut trails = vec![Trail::default(); states];
-        for (n, (data, text)) in texts[..1_000].iter().enumerate() {
+        for (n, (data, text)) in texts.iter().enumerate() {
             outbox.clear();
-            let event = Published { name: series.event, data, tags: None, delta: None, text };
+            let shared = &numbers.next();
+            let event =
+                Published { name: series.event, data, tags: None, delta: None, text, shared };
             let mut turn = channel.begin(event, &mut writer).expect("the channel has deltas");
             let groups = positions.chunks_mut(SUBSCRIBERS / states);
             for (group, (members, trail)) in groups.zip(&mut trails).enumerate() {
@@ -138,18 +165,21 @@ fn in_states(series: &Series, texts: &[(String, Bytes)], states: usize) -> (f64,
 }
 
 const SUBSCRIBERS: usize = 1_000;
-const HEADER_BYTES: usize = 4;
+const RANDOM: u64 = u64::MAX / 3;
 
-fn header(frame: &mut Vec<u8>, bytes: usize) {
+fn header(frame: &mut Vec<u8>, _: Payload, bytes: usize) {
     let header = [0x81, 126, (bytes >> 8) as u8, bytes as u8];
     frame.extend_from_slice(if bytes < 126 { &header[..2] } else { &header });
 }
 
-fn channel(series: &Series, full_message_interval: u32) -> DeltaChannel {
+/// Bytes of a frame with such a payload.
+fn framed(bytes: usize) -> usize {
+    bytes + if bytes < 126 { 2 } else { 4 }
+}
+
+fn channel(series: &Series) -> DeltaChannel {
     let conflation_key = series.conflation_key.map(KeyPath::new);
-    let settings =
-        DeltaSettings { conflation_key, full_message_interval, ..DeltaSettings::default() };
-    DeltaChannel::new(series.channel, settings, u64::MAX / 3)
+    DeltaChannel::new(series.channel, DeltaSettings { conflation_key, ..DeltaSettings::default() })
 }
 
 fn texts(series: &Series) -> Vec<(String, Bytes)> {

@@ -4,7 +4,7 @@ use std::{hint::black_box, time::Instant};
 
 use data_plane_core::{
     Event, Filter, Hub, SocketKey, Subscription, Terms,
-    delta::{DeltaWriter, Published},
+    delta::{DeltaWriter, Numbers, Published},
     frame,
 };
 use model::{AppId, ChannelName, SocketId, Tags};
@@ -53,16 +53,18 @@ fn deliver_filtered() {
         hub.subscribe(&app, &market, Subscription { key, id, terms, deltas: None });
     }
     hub.confirm(&app, &market, &mut Vec::new());
-    let mut writer = DeltaWriter::new(|_, _| {});
+    let mut writer = DeltaWriter::new(|_, _, _| {});
     let mut outboxes = vec![0_u64; SOCKETS as usize];
     let text = frame::event("price", "market", "x", None).into();
+    let numbers = Numbers::new(0);
     for matches in [0, 1, MATCHES] {
         let tag = |n: u32| (format!("key-{n}"), (n + 500 * MATCHES).to_string());
         let mut tags: Tags = (0..matches).map(tag).collect();
         let other = |n: u32| (format!("key-{n}"), "of no filter".to_owned());
         tags.extend((matches..MATCHES).map(other));
+        let shared = &numbers.next();
         let published =
-            Published { name: "price", data: "x", tags: None, delta: None, text: &text };
+            Published { name: "price", data: "x", tags: None, delta: None, text: &text, shared };
         let event = Event { published, tags: Some(&tags) };
         let mut deliver = || {
             hub.deliver_event(

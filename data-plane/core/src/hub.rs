@@ -23,8 +23,6 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Hub {
     apps: HashMap<AppId, HashMap<ChannelName, Channel>>,
-    /// Where the next channel with deltas begins to count.
-    random: u64,
 }
 
 /// What became of a subscribe. `subscriptions` counts the hub's sockets in the channel, waiting
@@ -63,13 +61,6 @@ pub enum Unsubscribed {
 }
 
 impl Hub {
-    /// A hub without channels. `random` must be different in each life of each thread: sequences of
-    /// deltas begin there.
-    #[must_use]
-    pub fn new(random: u64) -> Self {
-        Self { random, ..Self::default() }
-    }
-
     /// Adds the socket, or gives it other terms. Until the channel is confirmed it gets no events.
     pub fn subscribe(
         &mut self,
@@ -78,11 +69,7 @@ impl Hub {
         subscription: Subscription,
     ) -> Subscribed {
         let Subscription { key, id, terms, deltas } = subscription;
-        let deltas = deltas.map(|settings| Deltas {
-            channel: channel.as_str(),
-            settings,
-            random: next(&mut self.random),
-        });
+        let deltas = deltas.map(|settings| Deltas { channel: channel.as_str(), settings });
         let entry = self.apps.entry(app.clone()).or_default().entry(channel.clone());
         let first = matches!(entry, Entry::Vacant(_));
         let mut entry = match entry {
@@ -241,14 +228,6 @@ impl Hub {
     fn find(&self, app: &str, channel: &str) -> Option<&Channel> {
         self.apps.get(app)?.get(channel)
     }
-}
-
-/// The next of a series of numbers that look random (constants: Knuth's MMIX).
-fn next(random: &mut u64) -> u64 {
-    const FACTOR: u64 = 6_364_136_223_846_793_005;
-    const SUMMAND: u64 = 1_442_695_040_888_963_407;
-    *random = random.wrapping_mul(FACTOR).wrapping_add(SUMMAND);
-    *random >> 16
 }
 
 /// Removes an entry, and gives memory back once most of the map is empty: the price of that is paid

@@ -155,6 +155,9 @@ impl<K: Copy + PartialEq> Presence<K> {
     pub fn replace(&mut self, members: Vec<(UserId, UserInfo)>) -> Change {
         self.complete = true;
         let there: BTreeSet<_> = members.iter().map(|(user, _)| user.clone()).collect();
+        // Who is in has been let in, though the verdict may have gone with the control plane that gave it.
+        let here = there.iter().filter(|user| self.local.contains(user.as_str())).cloned();
+        self.admitted.extend(here);
         let missing = self.told.keys().filter(|user| !there.contains(*user)).cloned();
         let (kept, gone) = missing.partition::<Vec<_>, _>(|user| self.admitted.contains(user));
         self.kept = kept.into_iter().collect();
@@ -257,6 +260,18 @@ mod tests {
         check(&change, &[], &["eve"]);
         assert_eq!(presence.leave(&user("ann"), 1), (true, Change::default()));
         check(&presence.change(vec![], vec![user("ann")]), &[], &["ann"]);
+    }
+
+    #[test]
+    fn a_roster_with_the_user_in_it_is_a_verdict() {
+        let now = start();
+        let mut presence = Presence::default();
+        presence.join(&user("ann"), &UserInfo::default(), 1, now);
+        presence.join(&user("bob"), &UserInfo::default(), 2, now);
+        check(&presence.replace(vec![member("ann"), member("eve")]), &["ann", "eve"], &[]);
+        assert_eq!(presence.confirmed(), [(user("ann"), 1)], "of bob nothing is known");
+        check(&presence.replace(vec![member("bob")]), &["bob"], &["eve"]);
+        assert_eq!(presence.confirmed(), [(user("bob"), 2)]);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! One socket in one channel.
 
-use model::{DeltaAlgorithm, SocketId};
+use model::SocketId;
 
-use crate::{Filter, delta::DeltaSettings};
+use crate::{
+    Filter,
+    delta::{DeltaFormat, DeltaSettings},
+};
 
 /// Names a socket on its shard thread. A reused index has another generation, so that a key kept
 /// for longer than its socket is recognised.
@@ -29,7 +32,7 @@ pub struct Terms {
     /// Only those with matching tags; `None`: all.
     pub filter: Option<Filter>,
     /// As differences to earlier ones; `None`: whole.
-    pub delta: Option<DeltaAlgorithm>,
+    pub delta: Option<DeltaFormat>,
 }
 
 impl Terms {

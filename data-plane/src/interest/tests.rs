@@ -8,6 +8,14 @@ fn start() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+/// Interest with one stream whose snapshot, of nothing, is complete.
+fn attached(threads: usize) -> Interest {
+    let mut interest = Interest::new(threads);
+    interest.attach(0);
+    interest.end_snapshot(0, 0);
+    interest
+}
+
 fn set(interest: &mut Interest, thread: usize, count: u32, now: Instant) -> bool {
     let (app, channel) = names();
     interest.set_subscriptions(thread, (&app, &channel), count, (now, count > 0))
@@ -16,12 +24,12 @@ fn set(interest: &mut Interest, thread: usize, count: u32, now: Instant) -> bool
 #[test]
 fn the_first_subscriber_waits_for_the_acknowledgement() {
     let now = start();
-    let mut interest = Interest::new(2);
+    let mut interest = attached(2);
     assert!(!set(&mut interest, 0, 1, now));
     assert!(!set(&mut interest, 1, 1, now));
     let report = interest.report(0).unwrap();
     assert_eq!((report.channels.len(), report.channels[0].subscriptions), (1, 2));
-    let confirmed = interest.acknowledge(report.sequence);
+    let confirmed = interest.acknowledge(0, report.sequence);
     assert_eq!(confirmed, [Confirmed { channel: names(), threads: 0b11 }]);
     assert!(set(&mut interest, 1, 2, now), "later ones are certain at once");
     assert_eq!(interest.report(report.sequence).unwrap().channels[0].subscriptions, 3);
@@ -31,9 +39,9 @@ fn the_first_subscriber_waits_for_the_acknowledgement() {
 #[test]
 fn interest_lingers_then_ends_then_is_forgotten() {
     let now = start();
-    let mut interest = Interest::new(1);
+    let mut interest = attached(1);
     set(&mut interest, 0, 1, now);
-    interest.acknowledge(interest.version);
+    interest.acknowledge(0, interest.version);
     set(&mut interest, 0, 0, now);
     let report = interest.report(0).unwrap();
     assert!(report.channels[0].linger && report.channels[0].subscriptions == 0);
@@ -46,24 +54,24 @@ fn interest_lingers_then_ends_then_is_forgotten() {
     assert!(!set(&mut interest, 0, 1, now), "after the end it must be acknowledged anew");
     set(&mut interest, 0, 0, now);
     interest.expire(now + LINGER * 2);
-    interest.acknowledge(interest.version);
+    interest.acknowledge(0, interest.version);
     assert!(interest.is_empty() && interest.changes.is_empty() && interest.ended.is_empty());
 }
 
 #[test]
 fn waiting_ends_by_itself() {
     let now = start();
-    let mut interest = Interest::new(1);
+    let mut interest = attached(1);
     set(&mut interest, 0, 1, now);
     assert!(interest.expire(now + CONFIRM_TIMEOUT / 2).1.is_empty());
     assert_eq!(interest.expire(now + CONFIRM_TIMEOUT).1.len(), 1);
-    assert!(interest.acknowledge(interest.version).is_empty());
+    assert!(interest.acknowledge(0, interest.version).is_empty());
 }
 
 #[test]
 fn a_new_control_plane_is_told_everything_in_chunks() {
     let now = start();
-    let mut interest = Interest::new(1);
+    let mut interest = attached(1);
     let app = names().0;
     for number in 0..2_500 {
         let channel = ChannelName::trusted(&format!("c{number}"));
@@ -79,13 +87,13 @@ fn a_new_control_plane_is_told_everything_in_chunks() {
 
 #[test]
 fn connections_are_limited_over_all_nodes() {
-    let mut interest = Interest::new(1);
+    let mut interest = attached(1);
     let app = names().0;
     let others = |connections| [AppConnections { app_id: "a".into(), connections }];
-    interest.set_others(&others(3));
+    interest.set_others(0, &others(3));
     assert!(interest.connect(&app, Some(5)) && interest.connect(&app, Some(5)));
     assert!(!interest.connect(&app, Some(5)));
-    interest.set_others(&others(1));
+    interest.set_others(0, &others(1));
     assert!(interest.connect(&app, Some(5)));
     interest.disconnect(&app);
     assert_eq!(interest.report(0).unwrap().connections[0].connections, 2);
@@ -93,7 +101,7 @@ fn connections_are_limited_over_all_nodes() {
 
 #[test]
 fn a_member_is_reported_while_it_is_there_and_once_when_it_has_left() {
-    let mut interest = Interest::new(1);
+    let mut interest = attached(1);
     let (app, channel) = names();
     let ann = UserId::trusted("ann");
     interest.set_member((&app, &channel), &ann, Some("{}".into()));
@@ -103,39 +111,39 @@ fn a_member_is_reported_while_it_is_there_and_once_when_it_has_left() {
     let second = interest.report(first.sequence).unwrap();
     assert!(!second.members[0].present, "{second:?}");
     interest.set_member((&app, &channel), &ann, Some("{}".into()));
-    interest.acknowledge(second.sequence);
+    interest.acknowledge(0, second.sequence);
     let third = interest.report(second.sequence).unwrap();
     assert!(third.members[0].present, "who came back is not forgotten");
     interest.set_member((&app, &channel), &ann, None);
-    interest.acknowledge(interest.version);
+    interest.acknowledge(0, interest.version);
     assert!(interest.members.is_empty() && interest.changes.is_empty());
 }
 
 #[test]
 fn watching_is_no_interest_in_events() {
     let now = start();
-    let mut interest = Interest::new(2);
+    let mut interest = attached(2);
     let (app, channel) = names();
     assert!(!interest.set_watchers(1, (&app, &channel), 1));
     let report = interest.report(0).unwrap();
     assert!(report.channels[0].watched && report.channels[0].subscriptions == 0);
-    interest.acknowledge(report.sequence);
+    interest.acknowledge(0, report.sequence);
     assert_eq!((interest.threads("a", "c"), interest.watching_threads("a", "c")), (0, 0b10));
     assert!(!set(&mut interest, 0, 1, now), "its events do not arrive yet");
-    interest.acknowledge(interest.version);
+    interest.acknowledge(0, interest.version);
     set(&mut interest, 0, 0, now);
     interest.expire(now + LINGER);
-    interest.acknowledge(interest.version);
+    interest.acknowledge(0, interest.version);
     assert!(!interest.is_empty(), "it is still watched");
     assert!(interest.set_watchers(1, (&app, &channel), 0));
-    interest.acknowledge(interest.version);
+    interest.acknowledge(0, interest.version);
     assert!(interest.is_empty() && interest.changes.is_empty() && interest.ended.is_empty());
 }
 
 #[test]
 fn after_a_gap_states_are_asked_for_anew() {
     let now = start();
-    let mut interest = Interest::new(1);
+    let mut interest = attached(1);
     let app = names().0;
     for channel in ["plain", "presence-room"] {
         let channel = ChannelName::trusted(channel);
@@ -147,4 +155,75 @@ fn after_a_gap_states_are_asked_for_anew() {
     assert_eq!(after.channels.len(), 1);
     assert_eq!(after.channels[0].channel, "presence-room");
     assert!(after.channels[0].since > before.channels[1].since);
+}
+
+#[test]
+fn the_first_subscriber_waits_for_every_control_plane_that_answers() {
+    let now = start();
+    let mut interest = attached(1);
+    interest.attach(1);
+    assert!(!set(&mut interest, 0, 1, now));
+    let confirmed = [Confirmed { channel: names(), threads: 1 }];
+    assert_eq!(
+        interest.acknowledge(0, interest.version),
+        confirmed,
+        "the new one sends everything"
+    );
+    interest.end_snapshot(1, interest.version);
+    set(&mut interest, 0, 0, now);
+    interest.expire(now + LINGER);
+    assert!(!set(&mut interest, 0, 1, now));
+    assert!(interest.acknowledge(0, interest.version).is_empty());
+    assert_eq!(interest.acknowledge(1, interest.version), confirmed);
+    set(&mut interest, 0, 0, now);
+    interest.expire(now + LINGER);
+    for released in
+        [Interest::unattach, |interest: &mut Interest, slot| interest.set_answers(slot, false)]
+    {
+        interest.attach(1);
+        interest.end_snapshot(1, 0);
+        assert!(!set(&mut interest, 0, 1, now));
+        assert!(interest.acknowledge(0, interest.version).is_empty());
+        assert_eq!(released(&mut interest, 1), confirmed, "nobody waits for it any more");
+        set(&mut interest, 0, 0, now);
+        interest.expire(now + LINGER);
+    }
+    interest.unattach(0);
+    assert!(!set(&mut interest, 0, 1, now));
+    assert!(interest.unattach(1).is_empty(), "with none left nothing is certain");
+}
+
+#[test]
+fn an_end_is_kept_until_every_control_plane_knows_it() {
+    let now = start();
+    let mut interest = attached(1);
+    interest.attach(1);
+    set(&mut interest, 0, 1, now);
+    set(&mut interest, 0, 0, now);
+    interest.expire(now + LINGER);
+    interest.acknowledge(0, interest.version);
+    assert!(!interest.is_empty());
+    interest.unattach(1);
+    assert!(interest.is_empty() && interest.changes.is_empty());
+    interest.unattach(0);
+    set(&mut interest, 0, 1, now);
+    set(&mut interest, 0, 0, now);
+    interest.expire(now + LINGER);
+    assert!(interest.is_empty(), "with nobody attached nothing is kept");
+}
+
+#[test]
+fn the_smallest_total_counts() {
+    let mut interest = attached(1);
+    interest.attach(1);
+    let app = names().0;
+    let others = |connections| [AppConnections { app_id: "a".into(), connections }];
+    interest.set_others(0, &others(9));
+    assert!(!interest.connect(&app, Some(5)));
+    interest.set_others(1, &others(2));
+    assert!(interest.connect(&app, Some(5)), "the other one counts too much");
+    interest.unattach(1);
+    assert!(!interest.connect(&app, Some(5)));
+    interest.unattach(0);
+    assert!(interest.connect(&app, Some(5)), "nobody says anything");
 }

@@ -200,7 +200,8 @@ impl Shard {
             return;
         };
         let event = ClientEvent { app_id: app.to_string(), socket: Some(id.into()), ..event };
-        match self.node.say(Up::ClientEvent(event)) {
+        let channel = event.channel.clone();
+        match self.node.say((&app, &channel), Up::ClientEvent(event)) {
             Ok(()) => drop(self.node.metrics.client_events.inc()),
             Err(Full) => {
                 self.node.metrics.reports_dropped.inc();

@@ -5,6 +5,7 @@ use std::{
     any::Any,
     collections::VecDeque,
     net::SocketAddr,
+    pin::Pin,
     sync::{Arc, Mutex},
 };
 
@@ -14,13 +15,14 @@ use proto::{
         AttachRequest, AttachResponse, GetChannelRequest, GetChannelResponse, HeartbeatRequest,
         HeartbeatResponse, ListChannelUsersRequest, ListChannelUsersResponse, ListChannelsRequest,
         ListChannelsResponse, PublishBatchRequest, PublishBatchResponse, PublishRequest,
-        PublishResponse, TerminateUserConnectionsRequest, TerminateUserConnectionsResponse,
+        PublishResponse, Replica, TerminateUserConnectionsRequest,
+        TerminateUserConnectionsResponse,
         dispatch_service_server::{DispatchService, DispatchServiceServer},
     },
     status,
 };
 use tokio::net::TcpListener;
-use tokio_stream::{Empty, wrappers::TcpListenerStream};
+use tokio_stream::{Empty, Stream, StreamExt as _, wrappers::TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
 /// What it does with the next call.
@@ -43,6 +45,10 @@ impl Says {
 pub(crate) struct ControlPlane {
     asked: Arc<Mutex<Vec<Box<dyn Any + Send>>>>,
     says: Arc<Mutex<VecDeque<Says>>>,
+    /// Whether heartbeats are not answered.
+    pub silent: Arc<Mutex<bool>>,
+    /// What heartbeats are answered with.
+    pub replicas: Arc<Mutex<Vec<Replica>>>,
 }
 
 impl ControlPlane {
@@ -54,6 +60,11 @@ impl ControlPlane {
         let server = tonic::transport::Server::builder().add_service(service);
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(tcp)));
         address
+    }
+
+    /// Its life.
+    pub(crate) fn owner(&self) -> u64 {
+        Arc::as_ptr(&self.asked) as u64
     }
 
     /// Adds an answer; without any, a call is answered with the default.
@@ -142,12 +153,23 @@ impl DispatchService for ControlPlane {
         Err(Status::unimplemented("no nodes here"))
     }
 
-    type HeartbeatStream = Empty<Result<HeartbeatResponse, Status>>;
+    type HeartbeatStream = Pin<Box<dyn Stream<Item = Result<HeartbeatResponse, Status>> + Send>>;
 
     async fn heartbeat(
         &self,
-        _: Request<Streaming<HeartbeatRequest>>,
+        request: Request<Streaming<HeartbeatRequest>>,
     ) -> Result<Response<Self::HeartbeatStream>, Status> {
-        Err(Status::unimplemented("no nodes here"))
+        let this = self.clone();
+        let answers = request.into_inner().filter_map(move |beat| {
+            let silent = *this.silent.lock().unwrap();
+            let owner = this.owner();
+            let answer = |beat: HeartbeatRequest| HeartbeatResponse {
+                sequence: beat.sequence,
+                owner,
+                replicas: this.replicas.lock().unwrap().clone(),
+            };
+            (!silent).then(|| beat.map(answer))
+        });
+        Ok(Response::new(Box::pin(answers)))
     }
 }

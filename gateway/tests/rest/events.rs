@@ -7,12 +7,13 @@ use model::{Quota, Reason, Rejection};
 use proto::{
     internal::PublishResponse,
     link,
+    replicas::{Replicas, Seeds},
     v1::{ChannelInfo, Event, EventInfo, RateLimit},
 };
 
 use crate::{
     control_plane::{ControlPlane, Says},
-    fixture::{Fixture, NOW, serve, sign, start, start_with},
+    fixture::{Fixture, NOW, replicas, serve, sign, start, start_with},
 };
 
 const BODY: &str = r#"{"name":"a","channel":"b","data":"c"}"#;
@@ -188,11 +189,10 @@ async fn another_control_plane_takes_over() {
     let (alive, fixture) = (ControlPlane::default(), start().await);
     // A port that nobody listens on any more.
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let addresses = [gone, alive.listen().await];
-    let links = addresses.map(|address| link::remote(&format!("http://{address}")).unwrap());
+    let both = replicas(&[gone, alive.listen().await]);
     let options = Options { publish_timeout_ms: 2_000, ..Options::default() };
     let apps = fixture.apps.subscribe();
-    let gateway = Gateway::with_clock(options, apps, links.into(), || NOW);
+    let gateway = Gateway::with_clock(options, apps, both, || NOW);
     let both = Fixture { address: serve(&gateway).await, gateway, ..fixture };
     for _ in 0..5 {
         assert_eq!(both.publish(BODY).await.status, 200);
@@ -224,9 +224,9 @@ async fn an_event_in_this_process_needs_no_socket() {
 
     let (local, fixture) = (ControlPlane::default(), start().await);
     let routes = tonic::service::Routes::new(DispatchServiceServer::new(local.clone()));
-    let links = vec![link::local(routes)];
+    let replicas = Replicas::start(Seeds::local(link::local(routes)), gateway::caller());
     let apps = fixture.apps.subscribe();
-    let gateway = Gateway::with_clock(Options::default(), apps, links, || NOW);
+    let gateway = Gateway::with_clock(Options::default(), apps, replicas, || NOW);
     let fixture = Fixture { address: serve(&gateway).await, gateway, ..fixture };
     assert_eq!(fixture.publish(BODY).await.status, 200);
     let busy = Rejection::field(Reason::PayloadTooLarge, "data", "too large");

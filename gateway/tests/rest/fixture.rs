@@ -10,11 +10,11 @@ use gateway::{
 use md5::{Digest as _, Md5};
 use model::{App, AppId, AppSecret, Apps, Secrets, Signature};
 use proto::{
-    link,
     plane::{
         operations::Operations,
         serve::{Listener, ListenerMetrics},
     },
+    replicas::{Replicas, Seeds},
     watch::AppsReceiver,
 };
 use tokio::{net::TcpListener, sync::watch};
@@ -73,14 +73,20 @@ pub(crate) async fn start_before(
     clock: Clock,
     control_plane: SocketAddr,
 ) -> Fixture {
-    let link = link::remote(&format!("http://{control_plane}")).unwrap();
+    let replicas = replicas(&[control_plane]);
     let (sender, receiver): (_, AppsReceiver) = watch::channel(Some(apps()));
-    let gateway = Gateway::with_clock(options, receiver, vec![link], clock);
+    let gateway = Gateway::with_clock(options, receiver, replicas, clock);
     let operations = Operations::default();
     gateway.register(&operations);
     let address = serve(&gateway).await;
     let control_plane = ControlPlane::default();
     Fixture { address, gateway, operations, control_plane, apps: sender }
+}
+
+/// The control planes at these addresses.
+pub(crate) fn replicas(addresses: &[SocketAddr]) -> Replicas {
+    let addresses = addresses.iter().map(|address| format!("http://{address}"));
+    Replicas::start(Seeds::at(addresses).unwrap(), gateway::caller())
 }
 
 /// Serves REST on a port of its own.

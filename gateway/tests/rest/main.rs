@@ -9,6 +9,7 @@ mod fixture;
 mod batch;
 mod channels;
 mod events;
+mod failover;
 mod limits;
 mod overload;
 mod processes;

@@ -70,7 +70,11 @@ async fn up_tells_the_state() {
 async fn a_gateway_is_ready_when_it_knows_the_apps() {
     let fixture = start().await;
     let (sender, receiver) = tokio::sync::watch::channel(None);
-    let gateway = gateway::Gateway::new(gateway::config::Options::default(), receiver, Vec::new());
+    let gateway = gateway::Gateway::new(
+        gateway::config::Options::default(),
+        receiver,
+        crate::fixture::replicas(&[]),
+    );
     let operations = proto::plane::operations::Operations::default();
     gateway.register(&operations);
     assert_eq!(operations.missing(), ["settings"]);

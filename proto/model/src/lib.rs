@@ -15,6 +15,7 @@ mod presence;
 mod socket_id;
 
 mod node;
+pub mod replica;
 mod shard;
 
 mod rejection;

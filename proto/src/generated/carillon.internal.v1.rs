@@ -10,6 +10,9 @@ pub struct PublishRequest {
     /// 16 bytes; the same in every retry of this publish.
     #[prost(bytes = "bytes", tag = "3")]
     pub message_id: ::prost::bytes::Bytes,
+    /// Another control plane has sent this on, to the home of its idempotency key: it is answered here.
+    #[prost(bool, tag = "4")]
+    pub forwarded: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PublishResponse {
@@ -34,6 +37,9 @@ pub struct PublishBatchRequest {
     /// One key for the whole batch (REST header X-Idempotency-Key); empty: none.
     #[prost(string, tag = "4")]
     pub idempotency_key: ::prost::alloc::string::String,
+    /// As in PublishRequest.
+    #[prost(bool, tag = "5")]
+    pub forwarded: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PublishBatchResponse {
@@ -84,7 +90,7 @@ pub struct TerminateUserConnectionsResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachRequest {
-    #[prost(oneof = "attach_request::Up", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "attach_request::Up", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub up: ::core::option::Option<attach_request::Up>,
 }
 /// Nested message and enum types in `AttachRequest`.
@@ -105,11 +111,13 @@ pub mod attach_request {
         CacheMiss(super::CacheMiss),
         #[prost(message, tag = "7")]
         Draining(super::Draining),
+        #[prost(message, tag = "8")]
+        Claimed(super::Claimed),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachResponse {
-    #[prost(oneof = "attach_response::Down", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "attach_response::Down", tags = "1, 2, 3, 4, 5, 6")]
     pub down: ::core::option::Option<attach_response::Down>,
 }
 /// Nested message and enum types in `AttachResponse`.
@@ -124,6 +132,10 @@ pub mod attach_response {
         InterestAck(super::InterestAck),
         #[prost(message, tag = "4")]
         Totals(super::Totals),
+        #[prost(message, tag = "5")]
+        Claim(super::Claim),
+        #[prost(message, tag = "6")]
+        Stable(super::Stable),
     }
 }
 /// Who attaches.
@@ -274,6 +286,44 @@ pub struct Delivered {
     /// Dispatches refused because their epoch was stale, since the last message.
     #[prost(message, repeated, tag = "2")]
     pub stale: ::prost::alloc::vec::Vec<ShardEpoch>,
+    /// Positions of the events that were refused; they are not queued, and somebody else must send them.
+    #[prost(uint64, repeated, tag = "3")]
+    pub refused: ::prost::alloc::vec::Vec<u64>,
+}
+/// The sender takes these shards. From here on the node refuses what lower epochs dispatch there, and it
+/// answers with Claimed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Claim {
+    /// Grows with each claim of this control plane's life.
+    #[prost(uint64, tag = "1")]
+    pub round: u64,
+    /// The epoch and owner in each shard.
+    #[prost(message, repeated, tag = "2")]
+    pub shards: ::prost::alloc::vec::Vec<ShardEpoch>,
+}
+/// The answer to Claim, behind all interest that the node had when the claim came. The owner dispatches
+/// in the claimed shards when every healthy node has answered.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Claimed {
+    #[prost(uint64, tag = "1")]
+    pub round: u64,
+    /// Of the claimed shards those that this node knows under a higher epoch or owner.
+    #[prost(message, repeated, tag = "2")]
+    pub stale: ::prost::alloc::vec::Vec<ShardEpoch>,
+    /// Events of backends in the claimed shards that this node has queued, and of which no owner has said
+    /// that every node has them; each shard's in order. The new owner dispatches them again, so that all
+    /// nodes see one order; who has them knows them by their message id.
+    #[prost(message, repeated, tag = "3")]
+    pub events: ::prost::alloc::vec::Vec<DispatchedEvent>,
+    /// More of this answer follows.
+    #[prost(bool, tag = "4")]
+    pub more: bool,
+}
+/// All events of this stream up to the position are with every node that they were for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Stable {
+    #[prost(uint64, tag = "1")]
+    pub position: u64,
 }
 /// The control plane has taken note: what it admits from now on reaches this node.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -343,6 +393,10 @@ pub struct DispatchedEvent {
     /// 0: it is not kept (no cache channel, or a client event).
     #[prost(uint32, tag = "16")]
     pub cache_ttl_ms: u32,
+    /// For how long the publisher may come again with the same message id, in milliseconds: nodes remember
+    /// it and queue it once. 0: ten seconds, in which only gateways and control planes try again.
+    #[prost(uint32, tag = "17")]
+    pub remember_ms: u32,
 }
 /// News of a channel.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -434,6 +488,7 @@ pub struct ExcludedSocket {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HeartbeatRequest {
+    /// Empty: a gateway, which only wants to know who is there.
     #[prost(string, tag = "1")]
     pub node_id: ::prost::alloc::string::String,
     #[prost(bytes = "bytes", tag = "2")]
@@ -444,8 +499,12 @@ pub struct HeartbeatRequest {
     /// As Draining, which nodes send.
     #[prost(bool, tag = "4")]
     pub draining: bool,
+    /// The control planes (their lives) that this node is attached to and that answer it: one that others
+    /// cannot reach may be alive all the same.
+    #[prost(uint64, repeated, tag = "5")]
+    pub owners: ::prost::alloc::vec::Vec<u64>,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HeartbeatResponse {
     /// The sequence of the request that this answers.
     #[prost(uint64, tag = "1")]
@@ -453,6 +512,26 @@ pub struct HeartbeatResponse {
     /// One life of a control plane.
     #[prost(uint64, tag = "2")]
     pub owner: u64,
+    /// All control planes that this one knows, itself included.
+    #[prost(message, repeated, tag = "3")]
+    pub replicas: ::prost::alloc::vec::Vec<Replica>,
+}
+/// A control plane, as another one or itself sees it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Replica {
+    /// Its name, which outlives it.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Its internal listener, as <http://host:port.>
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+    /// One life of it.
+    #[prost(uint64, tag = "3")]
+    pub owner: u64,
+    /// Shards are given to it: it is alive, has heard of its nodes, reaches as many as the others and does
+    /// not shut down.
+    #[prost(bool, tag = "4")]
+    pub eligible: bool,
 }
 /// How data stands in what clients receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -781,9 +860,9 @@ pub mod dispatch_service_client {
                 );
             self.inner.streaming(req, path, codec).await
         }
-        /// Heartbeats, on a connection of their own so that they never wait behind events. The control plane
-        /// answers each at once. Silence means that the other side has stopped, whatever TCP says: a node is
-        /// waited for three intervals, a control plane for two seconds.
+        /// Heartbeats of nodes and gateways, on a connection of their own so that they never wait behind events.
+        /// The control plane answers each at once. Silence for three intervals means that the other side has
+        /// stopped, whatever TCP says.
         pub async fn heartbeat(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::HeartbeatRequest>,
@@ -888,9 +967,9 @@ pub mod dispatch_service_server {
             >
             + std::marker::Send
             + 'static;
-        /// Heartbeats, on a connection of their own so that they never wait behind events. The control plane
-        /// answers each at once. Silence means that the other side has stopped, whatever TCP says: a node is
-        /// waited for three intervals, a control plane for two seconds.
+        /// Heartbeats of nodes and gateways, on a connection of their own so that they never wait behind events.
+        /// The control plane answers each at once. Silence for three intervals means that the other side has
+        /// stopped, whatever TCP says.
         async fn heartbeat(
             &self,
             request: tonic::Request<tonic::Streaming<super::HeartbeatRequest>>,
@@ -1383,6 +1462,496 @@ pub mod dispatch_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "carillon.internal.v1.DispatchService";
     impl<T> tonic::server::NamedService for DispatchServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Who calls.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FollowRequest {
+    #[prost(message, optional, tag = "1")]
+    pub caller: ::core::option::Option<Replica>,
+}
+/// What a control plane says of itself.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FollowResponse {
+    #[prost(message, optional, tag = "1")]
+    pub replica: ::core::option::Option<Replica>,
+    /// It has heard of its nodes.
+    #[prost(bool, tag = "2")]
+    pub warm: bool,
+    /// It gives its shards away, and ends.
+    #[prost(bool, tag = "3")]
+    pub draining: bool,
+    /// Nodes that are attached to it and answer.
+    #[prost(string, repeated, tag = "4")]
+    pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The shards it dispatches, each with its epoch; absent where nothing has changed since the last message
+    /// of this stream.
+    #[prost(message, optional, tag = "5")]
+    pub holdings: ::core::option::Option<Holdings>,
+    /// How much of their limits apps asked for here lately: the limit of a cluster is shared by it.
+    #[prost(message, repeated, tag = "6")]
+    pub demands: ::prost::alloc::vec::Vec<AppDemand>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Holdings {
+    #[prost(message, repeated, tag = "1")]
+    pub shards: ::prost::alloc::vec::Vec<ShardEpoch>,
+}
+/// Tokens per second that were asked for, whether they were given or not.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AppDemand {
+    #[prost(string, tag = "1")]
+    pub app_id: ::prost::alloc::string::String,
+    #[prost(double, tag = "2")]
+    pub publishes: f64,
+    #[prost(double, tag = "3")]
+    pub reads: f64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ForwardRequest {
+    /// Grows by one; names the answer.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(oneof = "forward_request::Forwarded", tags = "2, 3, 4, 5")]
+    pub forwarded: ::core::option::Option<forward_request::Forwarded>,
+}
+/// Nested message and enum types in `ForwardRequest`.
+pub mod forward_request {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Forwarded {
+        /// Admitted by the caller: the owner gives epoch, owner and serial, and answers when every healthy node
+        /// has them.
+        #[prost(message, tag = "2")]
+        Admitted(super::Admitted),
+        /// What a client published; not answered.
+        #[prost(message, tag = "3")]
+        Relayed(super::DispatchedEvent),
+        /// Not answered.
+        #[prost(message, tag = "4")]
+        CacheMiss(super::CacheMiss),
+        /// The last event of a cache channel, for the time when the caller does not own it; not answered.
+        #[prost(message, tag = "5")]
+        Cached(super::DispatchedEvent),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Admitted {
+    #[prost(message, repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<DispatchedEvent>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ForwardResponse {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// One per event of the request; empty where refused.
+    #[prost(message, repeated, tag = "2")]
+    pub reached: ::prost::alloc::vec::Vec<Reach>,
+    /// A shard is not the called one's: nothing is promised of any event of the request.
+    #[prost(bool, tag = "3")]
+    pub refused: bool,
+}
+/// What became of one event.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Reach {
+    #[prost(uint32, tag = "1")]
+    pub subscriptions: u32,
+    /// Of presence channels.
+    #[prost(uint32, tag = "2")]
+    pub users: u32,
+}
+/// Generated client implementations.
+pub mod peer_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// For control planes alone.
+    #[derive(Debug, Clone)]
+    pub struct PeerServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl PeerServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> PeerServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> PeerServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            PeerServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// The state of the called one: at once, whenever it changes, and every 100 ms. Silence for 750 ms means
+        /// that it has stopped, whatever TCP says.
+        pub async fn follow(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FollowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::FollowResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.internal.v1.PeerService/Follow",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.internal.v1.PeerService", "Follow"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// What the caller has admitted or heard and the called one owns. It is taken in order; answers come as
+        /// nodes acknowledge, so in any order.
+        pub async fn forward(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::ForwardRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ForwardResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.internal.v1.PeerService/Forward",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.internal.v1.PeerService", "Forward"));
+            self.inner.streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod peer_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with PeerServiceServer.
+    #[async_trait]
+    pub trait PeerService: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Follow method.
+        type FollowStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::FollowResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The state of the called one: at once, whenever it changes, and every 100 ms. Silence for 750 ms means
+        /// that it has stopped, whatever TCP says.
+        async fn follow(
+            &self,
+            request: tonic::Request<super::FollowRequest>,
+        ) -> std::result::Result<tonic::Response<Self::FollowStream>, tonic::Status>;
+        /// Server streaming response type for the Forward method.
+        type ForwardStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ForwardResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// What the caller has admitted or heard and the called one owns. It is taken in order; answers come as
+        /// nodes acknowledge, so in any order.
+        async fn forward(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ForwardRequest>>,
+        ) -> std::result::Result<tonic::Response<Self::ForwardStream>, tonic::Status>;
+    }
+    /// For control planes alone.
+    #[derive(Debug)]
+    pub struct PeerServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> PeerServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for PeerServiceServer<T>
+    where
+        T: PeerService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/carillon.internal.v1.PeerService/Follow" => {
+                    #[allow(non_camel_case_types)]
+                    struct FollowSvc<T: PeerService>(pub Arc<T>);
+                    impl<
+                        T: PeerService,
+                    > tonic::server::ServerStreamingService<super::FollowRequest>
+                    for FollowSvc<T> {
+                        type Response = super::FollowResponse;
+                        type ResponseStream = T::FollowStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FollowRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PeerService>::follow(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FollowSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.internal.v1.PeerService/Forward" => {
+                    #[allow(non_camel_case_types)]
+                    struct ForwardSvc<T: PeerService>(pub Arc<T>);
+                    impl<
+                        T: PeerService,
+                    > tonic::server::StreamingService<super::ForwardRequest>
+                    for ForwardSvc<T> {
+                        type Response = super::ForwardResponse;
+                        type ResponseStream = T::ForwardStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::ForwardRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PeerService>::forward(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ForwardSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for PeerServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "carillon.internal.v1.PeerService";
+    impl<T> tonic::server::NamedService for PeerServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -59,7 +59,7 @@ impl InternalTls {
 }
 
 /// How this process meets other planes: with certificates, or in clear text where that is allowed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Trust {
     mtls: Option<(Mtls, MtlsFiles)>,
     plaintext: bool,

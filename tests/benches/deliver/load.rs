@@ -4,18 +4,16 @@ use std::io::{Write as _, stdout};
 
 use tests::load::{Plan, Subscribers};
 
-use crate::{
-    options::Load,
-    publish::{CHANNEL, KEY},
-};
+use crate::{options::Load, publish::KEY};
 
 /// Ends when nobody listens any more, or with an error when a socket is closed.
 pub(crate) fn run(load: &Load) -> anyhow::Result<()> {
     let mut subscribers = Subscribers::open(&Plan {
         address: load.address,
         key: KEY.to_owned(),
-        channel: CHANNEL.to_owned(),
+        channel: load.channel.clone(),
         sockets: load.sockets,
+        terms: load.terms.clone(),
     })?;
     let mut lines = stdout().lock();
     writeln!(lines, "ready")?;
@@ -24,7 +22,7 @@ pub(crate) fn run(load: &Load) -> anyhow::Result<()> {
         let received = subscribers.receive()?;
         if received > said {
             said = received;
-            writeln!(lines, "{received}")?;
+            writeln!(lines, "{received} {}", subscribers.bytes())?;
         }
     }
 }

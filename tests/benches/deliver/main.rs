@@ -9,6 +9,9 @@
 
 mod options;
 
+#[path = "../../../data-plane/core/benches/delta/series.rs"]
+mod series;
+
 mod floor;
 mod load;
 
@@ -20,6 +23,7 @@ mod part;
 mod publish;
 mod stream;
 
+mod deltas;
 mod fan_out;
 mod idle;
 mod publishing;
@@ -51,6 +55,9 @@ fn drive(options: &Options) -> anyhow::Result<()> {
     }
     if wanted(Scenario::Idle) {
         table::idle(options, idle::run(options)?);
+    }
+    if wanted(Scenario::Deltas) {
+        table::deltas(options, &deltas::run(options)?);
     }
     Ok(())
 }

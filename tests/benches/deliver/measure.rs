@@ -24,6 +24,15 @@ impl Cost {
         Ok(Self { events, cpu: part::cpu(pids)?.saturating_sub(before), wall: now() - began })
     }
 
+    /// All of them as one.
+    pub(crate) fn sum(costs: &[Self]) -> Self {
+        Self {
+            events: costs.iter().map(|cost| cost.events).sum(),
+            cpu: costs.iter().map(|cost| cost.cpu).sum(),
+            wall: costs.iter().map(|cost| cost.wall).sum(),
+        }
+    }
+
     /// CPU time per event, in microseconds.
     pub(crate) fn cpu_us(&self) -> f64 {
         micros(self.cpu) / self.events as f64

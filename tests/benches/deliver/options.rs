@@ -59,6 +59,8 @@ pub(crate) enum Scenario {
     Publish,
     /// Memory of sockets that do nothing
     Idle,
+    /// Deltas beside full frames of the same size
+    Deltas,
 }
 
 /// What a process that this program starts of itself does.
@@ -78,6 +80,10 @@ pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     #[arg(long)]
     pub(crate) sockets: u32,
+    #[arg(long)]
+    pub(crate) channel: String,
+    #[arg(long)]
+    pub(crate) terms: Vec<String>,
 }
 
 #[derive(Args, Debug)]

@@ -14,6 +14,7 @@ struct State {
     planned: u64,
     begun: u64,
     received: u64,
+    bytes: u64,
     stopped: Option<String>,
 }
 
@@ -38,9 +39,16 @@ impl Pace {
         drop(self.wait(|state| state.received == state.planned));
     }
 
-    /// Every socket has so many events by now.
-    pub(crate) fn received(&self, events: u64) {
-        self.state().received = events;
+    /// Bytes of all events that have been received.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.state().bytes
+    }
+
+    /// Every socket has so many events by now, and all of them together so many bytes.
+    pub(crate) fn received(&self, events: u64, bytes: u64) {
+        let mut state = self.state();
+        (state.received, state.bytes) = (events, bytes);
+        drop(state);
         self.changed.notify_all();
     }
 

@@ -22,11 +22,22 @@ pub(crate) fn payload(bytes: usize) -> String {
 }
 
 /// One connection of a backend.
-struct Publisher {
+pub(crate) struct Publisher {
     connection: BufReader<TcpStream>,
     credentials: Credentials,
-    body: String,
-    body_md5: String,
+}
+
+/// What is posted.
+pub(crate) struct Body {
+    text: String,
+    md5: String,
+}
+
+impl Body {
+    pub(crate) fn new(text: String) -> Self {
+        let md5 = hex::encode(Md5::digest(&text));
+        Self { text, md5 }
+    }
 }
 
 /// What `events` cost the node with so many publishers, and no more events than that under way.
@@ -46,9 +57,12 @@ pub(crate) fn measure(
 /// Publishes what is planned; returns when all has been received.
 fn at_pace(address: SocketAddr, pace: &Pace, (publishers, payload_bytes): (u32, usize)) {
     let publish = || -> anyhow::Result<()> {
-        let mut publisher = Publisher::connect(address, payload_bytes)?;
+        let mut publisher = Publisher::connect(address)?;
+        let data = payload(payload_bytes);
+        let body =
+            Body::new(format!(r#"{{"name":"{EVENT}","channel":"{CHANNEL}","data":"{data}"}}"#));
         while pace.begin(publishers.into()) {
-            publisher.publish()?;
+            publisher.publish(&body)?;
         }
         Ok(())
     };
@@ -65,35 +79,28 @@ fn at_pace(address: SocketAddr, pace: &Pace, (publishers, payload_bytes): (u32, 
 }
 
 impl Publisher {
-    fn connect(address: SocketAddr, payload_bytes: usize) -> anyhow::Result<Self> {
+    pub(crate) fn connect(address: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        let body = format!(
-            r#"{{"name":"{EVENT}","channel":"{CHANNEL}","data":"{}"}}"#,
-            payload(payload_bytes)
-        );
-        Ok(Self {
-            connection: BufReader::new(stream),
-            credentials: Credentials::default(),
-            body_md5: hex::encode(Md5::digest(&body)),
-            body,
-        })
+        let connection = BufReader::new(stream);
+        Ok(Self { connection, credentials: Credentials::default() })
     }
 
-    fn publish(&mut self) -> anyhow::Result<()> {
+    /// Returns when it was answered.
+    pub(crate) fn publish(&mut self, body: &Body) -> anyhow::Result<()> {
         let Credentials { app_id, key, .. } = &self.credentials;
         let path = format!("/apps/{app_id}/events");
         let query = format!(
             "auth_key={key}&auth_timestamp={}&auth_version=1.0&body_md5={}",
             unix_seconds(),
-            self.body_md5
+            body.md5
         );
         let signature = self.credentials.sign(&format!("POST\n{path}\n{query}"));
         let request = format!(
             "POST {path}?{query}&auth_signature={signature} HTTP/1.1\r\nHost: bench\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
-            self.body.len(),
-            self.body
+            body.text.len(),
+            body.text
         );
         self.connection.get_mut().write_all(request.as_bytes())?;
         self.answer()

@@ -1,7 +1,13 @@
 //! What is printed.
 #![allow(clippy::print_stdout, reason = "a bench says what it measured")]
 
-use crate::{fan_out::FanOut, measure::Cost, options::Options, publishing::Publishing};
+use crate::{
+    deltas::{Case, Deltas, Side},
+    fan_out::FanOut,
+    measure::Cost,
+    options::Options,
+    publishing::Publishing,
+};
 
 pub(crate) fn fan_out(options: &Options, costs: &FanOut) {
     let Options { sockets, payload_bytes, in_flight, .. } = options;
@@ -19,6 +25,22 @@ pub(crate) fn fan_out(options: &Options, costs: &FanOut) {
     line(&title, &costs.floor_coalesced, &costs.floor_coalesced);
     let title = format!("node, {in_flight} publishes in flight");
     line(&title, &costs.node_in_flight, &costs.floor_coalesced);
+}
+
+pub(crate) fn deltas(options: &Options, measured: &[Deltas]) {
+    let Options { sockets, .. } = options;
+    println!("\nDeltas to {sockets} sockets of one channel, beside full frames of the same size:");
+    println!("{:34}{:>14}{:>14}{:>10}", "", "bytes/frame", "CPU us/deliv.", "x full");
+    for Deltas { case: Case { format, states }, delta, full } in measured {
+        let ratio = delta.cost.cpu_us() / full.cost.cpu_us();
+        let line = |title: &str, Side { cost, bytes }: &Side, ratio: f64| {
+            let per_delivery = cost.cpu_us() / f64::from(*sockets);
+            println!("{title:34}{bytes:>14.1}{per_delivery:>14.3}{ratio:>10.3}");
+        };
+        let states = format!("{states} state{}", if *states == 1 { "" } else { "s" });
+        line(&format!("{format}, {states}"), delta, ratio);
+        line("  full frames", full, 1.0);
+    }
 }
 
 pub(crate) fn publishing(costs: &Publishing) {

@@ -3,8 +3,10 @@
 /// The longest header of a frame without a mask.
 const HEADER_BYTES_MAX: usize = 10;
 
-/// Pings and answers of the protocol are shorter than any event that is measured.
+/// Pings and answers of the protocol are shorter than any event in a text frame that is measured.
 const EVENT_BYTES_MIN: usize = 126;
+/// The first byte of a binary message: always an event.
+const BINARY: u8 = 0x82;
 
 /// Where a socket's bytes stand between two reads.
 #[derive(Debug, Default)]
@@ -16,6 +18,7 @@ pub(super) struct Frames {
     header: [u8; HEADER_BYTES_MAX],
     header_bytes: usize,
     events: u64,
+    event_bytes: u64,
 }
 
 impl Frames {
@@ -42,11 +45,19 @@ impl Frames {
                 self.header_bytes = bytes.len();
                 break;
             };
+            self.is_event = payload >= EVENT_BYTES_MIN || bytes[0] == BINARY;
+            if self.is_event {
+                self.event_bytes += (header + payload) as u64;
+            }
             bytes = &bytes[header..];
             self.missing = payload;
-            self.is_event = payload >= EVENT_BYTES_MIN;
         }
         (before, self.events)
+    }
+
+    /// Bytes of all events so far, headers included.
+    pub(super) fn event_bytes(&self) -> u64 {
+        self.event_bytes
     }
 }
 
@@ -68,7 +79,7 @@ pub(super) fn lengths(bytes: &[u8]) -> Option<(usize, usize)> {
 mod tests {
     use super::*;
 
-    /// An event, a pong, two more events, one of them long.
+    /// An event, a pong, two more events, one of them long, and a short one in binary.
     fn stream() -> Vec<u8> {
         let mut stream = vec![0x81, 126, 0x01, 0x00];
         stream.extend([b'x'; 256]);
@@ -77,6 +88,7 @@ mod tests {
         stream.extend([b'y'; 126]);
         stream.extend([0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
         stream.extend([b'z'; 65_536]);
+        stream.extend([0x82, 1, b'b']);
         stream
     }
 
@@ -94,7 +106,8 @@ mod tests {
                 assert_eq!(before, counted);
                 counted = after;
             }
-            assert_eq!(counted, 3, "in steps of {step}");
+            assert_eq!(counted, 4, "in steps of {step}");
+            assert_eq!(frames.event_bytes(), 260 + 130 + 65_546 + 3);
         }
     }
 

@@ -12,7 +12,8 @@ use super::{Plan, frames::lengths};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Opens one socket; it is non-blocking and has nothing unread when it is returned.
-pub(super) fn subscribe(plan: &Plan) -> io::Result<TcpStream> {
+pub(super) fn subscribe(plan: &Plan, number: usize) -> io::Result<TcpStream> {
+    let terms = plan.terms.get(number % plan.terms.len().max(1)).map_or("", String::as_str);
     let stream = TcpStream::connect(plan.address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -20,8 +21,11 @@ pub(super) fn subscribe(plan: &Plan) -> io::Result<TcpStream> {
     steps.stream.write_all(upgrade(plan).as_bytes())?;
     steps.answer("101 Switching Protocols")?;
     steps.frame("connection_established")?;
-    steps.stream.write_all(&subscription(&plan.channel))?;
+    steps.stream.write_all(&subscription(&plan.channel, terms))?;
     steps.frame("subscription_succeeded")?;
+    if terms.contains(r#""delta":"#) {
+        steps.frame("delta_compression_enabled")?;
+    }
     if !steps.unread.is_empty() {
         return Err(unexpected("events before anything was published"));
     }
@@ -39,14 +43,13 @@ fn upgrade(plan: &Plan) -> String {
 }
 
 /// A masked text frame; the mask of zeros is as good as any for a server of ours.
-fn subscription(channel: &str) -> Vec<u8> {
-    let text =
-        format!(r#"{{"event":"pusher:subscribe","data":{{"auth":"","channel":"{channel}"}}}}"#);
-    let length = u8::try_from(text.len())
-        .ok()
-        .filter(|length| *length < 126)
-        .expect("the channel's name is short");
-    let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
+fn subscription(channel: &str, terms: &str) -> Vec<u8> {
+    let comma = if terms.is_empty() { "" } else { "," };
+    let text = format!(
+        r#"{{"event":"pusher:subscribe","data":{{"auth":"","channel":"{channel}"{comma}{terms}}}}}"#
+    );
+    let length = u16::try_from(text.len()).expect("a subscription is short").to_be_bytes();
+    let mut frame = vec![0x81, 0x80 | 126, length[0], length[1], 0, 0, 0, 0];
     frame.extend(text.as_bytes());
     frame
 }

@@ -33,6 +33,7 @@ async fn every_form_of_the_wish() {
         (json!("fossil"), Some("fossil")),
         (json!("XDelta3"), Some("xdelta3")),
         (json!("vcdiff"), Some("xdelta3")),
+        (json!("compact"), Some("compact")),
         (json!("whatever"), Some("fossil")),
         (json!({ "enabled": true }), Some("fossil")),
         (json!({ "algorithm": "xdelta3" }), Some("xdelta3")),

@@ -4,6 +4,7 @@ use std::{collections::HashMap, net::SocketAddr};
 
 use serde_json::{Value, json};
 use tests::{client::Client, cluster::Cluster, rest::Credentials};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::decoder::{Decoder, Failure};
 
@@ -96,13 +97,25 @@ impl Reader {
         self.decoders.remove(channel);
     }
 
-    /// The next frame: as it was sent, and as it is without deltas.
+    /// The next frame: as it was sent (a binary one in hexadecimal digits), and as it is without
+    /// deltas.
     pub(crate) async fn read(&mut self) -> (String, Result<String, Failure>) {
-        let frame = self.client.next_text().await;
+        let message = self.client.next_message().await;
+        if let Message::Binary(payload) = &message {
+            return (hex::encode(payload), self.read_compact(payload));
+        }
+        let frame = message.into_text().expect("a frame is text").to_string();
         let parsed: Value = serde_json::from_str(&frame).unwrap();
         let channel = parsed["channel"].as_str().unwrap_or_default().to_owned();
         let text = self.decoders.entry(channel).or_default().read(&frame);
         (frame, text)
+    }
+
+    /// A compact frame names no channel: its base does.
+    fn read_compact(&mut self, payload: &[u8]) -> Result<String, Failure> {
+        let number = |decoder: &&mut Decoder| decoder.base_number(payload);
+        let decoder = self.decoders.values_mut().max_by_key(number).ok_or(Failure::NoBase)?;
+        decoder.read_compact(payload)
     }
 
     /// The next event in the form in which it came, parsed.
@@ -138,6 +151,7 @@ pub(crate) fn confirmation(channel: &str, algorithm: &str) -> Value {
 fn form(frame: &str, text: &str) -> Form {
     match frame {
         _ if frame.starts_with(r#"{"event":"pusher:delta","#) => Form::Delta,
+        _ if !frame.starts_with('{') => Form::Delta,
         _ if frame == text => Form::Unmarked,
         _ => Form::Full,
     }

@@ -5,7 +5,6 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this is tests")]
 
-mod chance;
 mod drain;
 mod memory;
 mod overload;

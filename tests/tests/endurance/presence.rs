@@ -8,13 +8,13 @@ use std::{
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tests::{
+    chance::Chance,
     fleet::{Fleet, Order},
     rest::Backend,
 };
 use tokio::{sync::watch, time::sleep};
 
 use crate::{
-    chance::Chance,
     seat::ROOM,
     size::{say, seed, size},
 };

@@ -57,7 +57,7 @@ fn what_is_kept_expires_by_itself() {
 #[test]
 fn old_events_make_room_for_new_ones() {
     let world = World::with(100_000);
-    world.shards.warm_up(world.now);
+    world.begin(1);
     for number in 0..1_000 {
         let channel = format!("cache-{number}");
         world.publish(&channel, &"x".repeat(1_000));

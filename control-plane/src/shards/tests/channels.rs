@@ -106,10 +106,24 @@ fn termination_reaches_the_nodes_where_the_user_is() {
     world.interest(&a, USER, subscribed(2, 1));
     world.interest(&b, USER, Wanted { watched: true, ..subscribed(0, 1) });
     b.news(&world);
-    let terminated = world.shards.terminate(&app_id(), &name(USER), world.now);
+    let terminated = terminate(&world, USER);
     assert_eq!((terminated.nodes, terminated.subscriptions), (1, 2));
     assert_eq!((a.news(&world), b.news(&world).len()), (vec!["terminate".into()], 0));
-    assert_eq!(world.shards.terminate(&app_id(), &name("x"), world.now).nodes, 0);
+    assert_eq!(terminate(&world, "x").nodes, 0);
+}
+
+fn terminate(world: &World, channel: &str) -> Dispatched {
+    let (app, channel, ack) = (app_id(), name(channel), Ack::new());
+    let key = (&app, &channel);
+    let sending = Sending { eager: &[], ack: Some(&ack), now: world.now };
+    world.shards.dispatch(key, event::terminated(key), sending).unwrap()
+}
+
+fn relay(world: &World, channel: &str, said: &ClientEvent, id: u128) -> Dispatched {
+    let (app, channel) = (app_id(), name(channel));
+    let key = (&app, &channel);
+    let sending = Sending { eager: &[], ack: None, now: world.now };
+    world.shards.dispatch(key, event::relayed(key, said, MessageId(id)), sending).unwrap()
 }
 
 #[test]
@@ -126,10 +140,9 @@ fn what_a_client_publishes_carries_who_it_was() {
         user_id: Some("ann".into()),
         ..ClientEvent::default()
     };
-    let key = (&app_id(), &name("presence-x"));
-    world.shards.relay(key, (&said, MessageId(5)), &[], world.now);
+    relay(&world, "presence-x", &said, 5);
     world.publish("presence-x", "2");
-    world.shards.relay(key, (&ClientEvent { data: None, ..said }, MessageId(6)), &[], world.now);
+    relay(&world, "presence-x", &ClientEvent { data: None, ..said }, 6);
     let events = a.events(world.now);
     let first = &events[0];
     assert_eq!((&*first.name, &*first.data), ("client-typing", &b"{\"a\":1}"[..]));
@@ -143,8 +156,7 @@ fn what_a_client_publishes_carries_who_it_was() {
         (events[1].data_form(), events[2].data_form()),
         (DataForm::Unspecified, DataForm::Absent)
     );
-    let nobody = (&app_id(), &name("x"));
-    assert_eq!(world.shards.relay(nobody, (&events_said(), MessageId(7)), &[], world.now).nodes, 0);
+    assert_eq!(relay(&world, "x", &events_said(), 7).nodes, 0);
 }
 
 fn events_said() -> ClientEvent {
@@ -217,7 +229,7 @@ fn one_channel_and_its_users() {
     assert_eq!(names(page(None, 2)), ["ann", "bob"]);
     assert_eq!(names(page(Some("bob"), 2)), ["cid"]);
     assert_eq!(names(page(Some("cid"), 2)), NOTHING);
-    assert_eq!(world.publish("presence-x", "1").users, Some(3));
+    assert_eq!(world.publish("presence-x", "1").users, 3);
     let unknown = world.shards.channel(&app, &name("presence-y"));
     assert_eq!(unknown, ChannelNow { subscriptions: 0, users: Some(0) });
     assert_eq!(world.shards.channel(&app, &name("y")), ChannelNow::default());

@@ -103,15 +103,38 @@ fn nothing_is_told_before_the_nodes_have_reported() {
     world.interest(&b, watched, subscribed(1, 6));
     world.tick(SECOND);
     assert_eq!((a.news(&world).len(), b.news(&world).len(), world.happened().len()), (0, 0, 0));
-    world.shards.warm_up(world.now);
+    world.begin(1);
     let mut told = a.news(&world);
     told.sort();
-    assert_eq!(told, ["ok ann", "state [ann bob dan]", "there true"]);
-    assert_eq!(b.news(&world), ["state [ann bob dan]", "ok ann", "ok bob", "ok dan"]);
+    // Whom the state names is in: a node needs no further answer.
+    assert_eq!(told, ["state [ann bob dan]", "there true"]);
+    assert_eq!(b.news(&world), ["state [ann bob dan]"]);
     world.join(&b, ROOM, "eve");
     assert_eq!(b.news(&world), ["full eve"]);
     world.leave(&b, ROOM, "dan");
     assert_eq!(world.happened(), ["removed dan"]);
+}
+
+#[test]
+fn who_does_not_own_a_shard_hears_all_and_says_nothing() {
+    let mut world = World::new();
+    let mut a = world.node(1);
+    world.interest(&a, ROOM, subscribed(1, 1));
+    world.join(&a, ROOM, "ann");
+    assert_eq!(a.news(&world), ["state []", "joined ann", "ok ann"]);
+    world.happened();
+    let all: Vec<_> = shards().collect();
+    world.shards.end(&all);
+    world.join(&a, ROOM, "bob");
+    world.leave(&a, ROOM, "ann");
+    world.tick(SECOND);
+    assert_eq!((a.news(&world).len(), world.happened().len()), (0, 0));
+    assert_eq!(world.users(ROOM), ["bob"]);
+    world.begin(2);
+    assert_eq!(a.news(&world), ["state [bob]"], "the difference is the node's to tell");
+    world.join(&a, ROOM, "cid");
+    assert_eq!(a.news(&world), ["joined cid", "ok cid"]);
+    assert_eq!(world.happened(), ["added cid"]);
 }
 
 #[test]

@@ -42,12 +42,6 @@ impl Series {
         let mut world = World::new();
         (0..count).map(|n| (self.payload)(&mut world, n)).collect()
     }
-
-    /// What the data is about: the conflation key's value.
-    pub(crate) fn entity<'a>(&self, data: &'a str) -> &'a str {
-        let value = self.conflation_key.and_then(|key| data.split_once(&format!("\"{key}\":\"")));
-        value.and_then(|(_, value)| value.split('"').next()).unwrap_or_default()
-    }
 }
 
 /// What the next payload depends on.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use foldhash::HashMap;
 use model::Tags;
 
-use super::{DeltaSettings, DeltaWriter, Sequence, frame::Base, turn::Turn};
+use super::{DeltaSettings, DeltaWriter, Sequence, Shared, frame::Base, turn::Turn};
 
 /// An event as it is sent to all subscribers.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,8 @@ pub struct Published<'a> {
     pub delta: Option<bool>,
     /// The frame without header and markers: what [`crate::frame::event`] returns.
     pub text: &'a Bytes,
+    /// What this event has in common with itself on other threads of the node.
+    pub shared: &'a Shared,
 }
 
 /// The deltas of one channel with at least one subscriber who can read them.
@@ -28,7 +30,9 @@ pub struct Published<'a> {
 pub struct DeltaChannel {
     pub(super) name: Box<str>,
     pub(super) settings: DeltaSettings,
-    next: Sequence,
+    /// Whether it began with conflation: its numbers are long ones.
+    conflation: bool,
+    last: Sequence,
     slots: Vec<Slot>,
     places: HashMap<Box<str>, usize>,
     /// Where the search for a slot to give away goes on.
@@ -49,15 +53,14 @@ struct Slot {
 }
 
 impl DeltaChannel {
-    /// A channel without history. Where it begins to count is made of `random` bits, so that no
-    /// number is used again when the channel begins anew, here or elsewhere.
+    /// A channel without history.
     #[must_use]
-    pub fn new(name: &str, settings: DeltaSettings, random: u64) -> Self {
-        let next = Sequence::starting(random, settings.conflation_key.is_some());
+    pub fn new(name: &str, settings: DeltaSettings) -> Self {
         Self {
             name: name.into(),
+            conflation: settings.conflation_key.is_some(),
             settings,
-            next,
+            last: Sequence::NONE,
             slots: Vec::new(),
             places: HashMap::default(),
             hand: 0,
@@ -66,10 +69,10 @@ impl DeltaChannel {
         }
     }
 
-    /// The number of the next message: where new positions begin.
+    /// The least number that the next message can have: where new positions begin.
     #[must_use]
     pub fn next(&self) -> Sequence {
-        self.next
+        self.last.next()
     }
 
     /// How the channel is compressed.
@@ -103,8 +106,8 @@ impl DeltaChannel {
         let path = self.settings.conflation_key.as_ref();
         let key = path.map(|path| path.key(event.name, event.data, event.tags));
         let slot = self.slot(key.as_deref().unwrap_or_default());
-        let sequence = self.next;
-        self.next = sequence.next();
+        let sequence = event.shared.sequence(self.conflation);
+        self.last = self.last.max(sequence);
         Some(Turn::new(self, writer, event, (key, slot, sequence)))
     }
 
@@ -202,7 +205,7 @@ mod tests {
             bases_bytes_max: 1_000,
             ..DeltaSettings::default()
         };
-        DeltaChannel::new("market", settings, 0)
+        DeltaChannel::new("market", settings)
     }
 
     fn keep(channel: &mut DeltaChannel, key: &str, sequence: u64, bytes: usize) {

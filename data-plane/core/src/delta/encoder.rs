@@ -2,7 +2,7 @@
 
 use model::DeltaAlgorithm;
 
-use super::{fossil, matches::Matcher, xdelta3::Sections};
+use super::{Sequence, compact, fossil, matches::Matcher, xdelta3::Sections};
 
 /// Encodes differences. One per thread: what it needs to remember it keeps from one to the next.
 #[derive(Debug, Default)]
@@ -23,6 +23,20 @@ impl Encoder {
                 self.sections.write(&mut self.delta, copies, base.len(), target);
             }
         }
+        &self.delta
+    }
+
+    /// The payload of a compact frame that turns the base of the first number into the target, which
+    /// has the second one.
+    pub fn encode_compact(
+        &mut self,
+        numbers: (Sequence, Sequence),
+        base: &[u8],
+        target: &[u8],
+    ) -> &[u8] {
+        self.delta.clear();
+        let copies = self.matcher.run(base, target);
+        compact::write(&mut self.delta, numbers, copies, (base.len(), target));
         &self.delta
     }
 }

@@ -52,7 +52,7 @@ fn integer(out: &mut Vec<u8>, value: u32) {
 ///
 /// The bytes of each place in a word are summed in a lane of their own, two words at a time, so that
 /// the compiler can do more of them at once.
-fn checksum(text: &[u8]) -> u32 {
+pub(super) fn checksum(text: &[u8]) -> u32 {
     const EVEN: u64 = 0x00FF_00FF_00FF_00FF;
     let (words, rest) = text.as_chunks();
     let mut sum = 0_u32;

@@ -4,28 +4,34 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use model::DeltaAlgorithm;
 
-use super::{Encoder, Sequence};
+use super::{DeltaFormat, Encoder, Sequence, compact};
 use crate::frame::escape::{Writer, escaped_max};
 
-/// Appends the header of a text message with so many bytes.
-pub type HeaderWriter = fn(&mut Vec<u8>, usize);
+/// Appends the header of a message with so many bytes.
+pub type HeaderWriter = fn(&mut Vec<u8>, Payload, usize);
+
+/// What a WebSocket message holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// UTF-8.
+    Text,
+    /// Any bytes.
+    Binary,
+}
 
 /// The answer to `pusher:enable_delta_compression`, or with a channel the confirmation of one
-/// subscription. Without an algorithm there will be no deltas.
+/// subscription. Without a format there will be no deltas.
 #[must_use]
-pub fn delta_compression_enabled(
-    channel: Option<&str>,
-    algorithm: Option<DeltaAlgorithm>,
-) -> String {
+pub fn delta_compression_enabled(channel: Option<&str>, format: Option<DeltaFormat>) -> String {
     let (mut outer, mut inner) = (String::new(), String::new());
-    if let Some(algorithm) = algorithm {
-        inner = format!(r#","algorithm":"{}""#, algorithm.name());
+    if let Some(format) = format {
+        inner = format!(r#","algorithm":"{}""#, format.name());
     }
     if let Some(channel) = channel {
         outer = format!(r#""channel":"{}","#, escaped(channel));
         inner += &format!(r#","channel":"{}""#, escaped(channel));
     }
-    let enabled = algorithm.is_some();
+    let enabled = format.is_some();
     format!(
         r#"{{"event":"pusher:delta_compression_enabled",{outer}"data":{{"enabled":{enabled}{inner}}}}}"#
     )
@@ -108,12 +114,41 @@ impl DeltaWriter {
         }
         markers.push(b'}');
         let open = text.strip_suffix(b"}").unwrap_or(text);
-        framed(self.header, &[open, markers])
+        framed(self.header, Payload::Text, &[open, markers])
     }
 
     /// The frame with the difference between a base and the text; `None` where that takes
     /// `bytes_max` or more.
     pub(super) fn delta(
+        &mut self,
+        words: &Words<'_>,
+        format: DeltaFormat,
+        (base, text): (&Base, &[u8]),
+        bytes_max: usize,
+    ) -> Option<Bytes> {
+        match format {
+            DeltaFormat::Text(algorithm) => {
+                self.text_delta(words, algorithm, (base, text), bytes_max)
+            }
+            DeltaFormat::Compact => self.compact_delta(words, (base, text), bytes_max),
+        }
+    }
+
+    fn compact_delta(
+        &mut self,
+        words: &Words<'_>,
+        (base, text): (&Base, &[u8]),
+        bytes_max: usize,
+    ) -> Option<Bytes> {
+        if !compact::can_name(base.sequence, words.sequence) {
+            return None;
+        }
+        let numbers = (base.sequence, words.sequence);
+        let payload = self.encoder.encode_compact(numbers, &base.text, text);
+        (payload.len() < bytes_max).then(|| framed(self.header, Payload::Binary, &[payload]))
+    }
+
+    fn text_delta(
         &mut self,
         words: &Words<'_>,
         algorithm: DeltaAlgorithm,
@@ -149,7 +184,7 @@ impl DeltaWriter {
             out.push(b'"');
         }
         out.extend_from_slice(b"}}");
-        (out.len() < bytes_max).then(|| framed(self.header, &[out]))
+        (out.len() < bytes_max).then(|| framed(self.header, Payload::Text, &[out]))
     }
 }
 
@@ -158,10 +193,10 @@ const HEAD_BYTES: usize =
 /// The longest header of a WebSocket frame that is not masked.
 const HEADER_BYTES_MAX: usize = 10;
 
-fn framed(header: HeaderWriter, parts: &[&[u8]]) -> Bytes {
+fn framed(header: HeaderWriter, kind: Payload, parts: &[&[u8]]) -> Bytes {
     let bytes = parts.iter().map(|part| part.len()).sum();
     let mut frame = Vec::with_capacity(HEADER_BYTES_MAX + bytes);
-    header(&mut frame, bytes);
+    header(&mut frame, kind, bytes);
     parts.iter().for_each(|part| frame.extend_from_slice(part));
     Bytes::from(frame)
 }
@@ -199,11 +234,11 @@ mod tests {
     #[test]
     fn confirmations() {
         assert_eq!(
-            delta_compression_enabled(None, Some(DeltaAlgorithm::Fossil)),
+            delta_compression_enabled(None, Some(DeltaAlgorithm::Fossil.into())),
             r#"{"event":"pusher:delta_compression_enabled","data":{"enabled":true,"algorithm":"fossil"}}"#
         );
         assert_eq!(
-            delta_compression_enabled(Some("market"), Some(DeltaAlgorithm::Xdelta3)),
+            delta_compression_enabled(Some("market"), Some(DeltaAlgorithm::Xdelta3.into())),
             r#"{"event":"pusher:delta_compression_enabled","channel":"market","data":{"enabled":true,"algorithm":"xdelta3","channel":"market"}}"#
         );
         assert_eq!(
@@ -216,7 +251,7 @@ mod tests {
     fn marked_frames() {
         let check = |words: Words<'_>, expected: &str| {
             let text = br#"{"event":"price","channel":"market","data":"{}"}"#;
-            assert_eq!(DeltaWriter::new(|_, _| {}).marked(&words, text), expected);
+            assert_eq!(DeltaWriter::new(|_, _, _| {}).marked(&words, text), expected);
             assert_eq!(words.marked_bytes(text), expected.len());
         };
         check(WORDS, r#"{"event":"price","channel":"market","data":"{}","__delta_seq":7}"#);
@@ -228,10 +263,10 @@ mod tests {
 
     #[test]
     fn delta_frames() {
-        let mut writer = DeltaWriter::new(|out, bytes| out.extend(bytes.to_be_bytes()));
+        let mut writer = DeltaWriter::new(|out, _, bytes| out.extend(bytes.to_be_bytes()));
         let base = Base { sequence: Sequence(6), text: Bytes::from_static(b"abc") };
         let mut delta = |words: Words<'_>, most| {
-            writer.delta(&words, DeltaAlgorithm::Fossil, (&base, b"abcd"), most)
+            writer.delta(&words, DeltaAlgorithm::Fossil.into(), (&base, b"abcd"), most)
         };
         let expected = r#"{"event":"pusher:delta","channel":"market","data":{"event":"price","delta":"NAo0OmFiY2QxWE9iRF87","seq":7,"algorithm":"fossil","base_index":6}}"#;
         let frame = delta(WORDS, expected.len() + 1).unwrap();

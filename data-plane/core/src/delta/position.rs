@@ -7,28 +7,18 @@
 
 use std::fmt;
 
-use model::DeltaAlgorithm;
 use smallvec::SmallVec;
 
-/// The number of one message in its channel. No two messages of a channel have the same one, whatever
-/// their key; larger ones are later.
+use super::DeltaFormat;
+
+/// The number of one message. No two messages of a node have the same one, whatever their channel and
+/// key; larger ones are later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(pub u64);
 
 impl Sequence {
     /// No message.
     pub(super) const NONE: Self = Self(0);
-
-    /// Where a channel begins to count, made of random bits.
-    ///
-    /// A client keeps its bases over a reconnect, so a channel that begins again (after a restart, on
-    /// another node or thread) must not use the numbers it used before. With conflation clients
-    /// find bases by number among the last 30 of a key: 12 digits make a second use as good as
-    /// impossible. Without it they only ever use the last one, and 9 digits keep frames shorter.
-    pub(super) fn starting(random: u64, conflation: bool) -> Self {
-        let end = if conflation { 1_000_000_000_000 } else { 1_000_000_000 };
-        Self(random % end + 1)
-    }
 
     pub(super) fn next(self) -> Self {
         Self(self.0 + 1)
@@ -68,13 +58,15 @@ impl Trail {
 pub struct Step {
     /// The message that a delta would be based on; none where the frame must be full.
     pub(super) base: Sequence,
+    /// A full frame is due for those who would not tell that they have lost one.
+    pub(super) due: bool,
 }
 
 /// What one subscription has received. It exists where deltas are agreed on.
 #[derive(Clone, Debug)]
 pub struct Position {
     since: Sequence,
-    algorithm: DeltaAlgorithm,
+    format: DeltaFormat,
     /// By slot, the last message received of a key whose later ones did not come.
     behind: Option<Box<Behind>>,
 }
@@ -87,14 +79,14 @@ impl Position {
 
     /// A subscription that has received nothing before `next`.
     #[must_use]
-    pub fn new(algorithm: DeltaAlgorithm, next: Sequence) -> Self {
-        Self { since: next, algorithm, behind: None }
+    pub fn new(format: DeltaFormat, next: Sequence) -> Self {
+        Self { since: next, format, behind: None }
     }
 
     /// How its deltas are written.
     #[must_use]
-    pub fn algorithm(&self) -> DeltaAlgorithm {
-        self.algorithm
+    pub fn format(&self) -> DeltaFormat {
+        self.format
     }
 
     /// Forgets what was received before `next`: after a sync error, and when the subscription has
@@ -109,7 +101,11 @@ impl Position {
         if self.behind.is_some() {
             return self.catch_up(step, slot);
         }
-        if step.base < self.since { Sequence::NONE } else { step.base }
+        if step.base < self.since || self.is_due(step) { Sequence::NONE } else { step.base }
+    }
+
+    fn is_due(&self, step: Step) -> bool {
+        step.due && !self.format.tells_losses()
     }
 
     #[cold]
@@ -123,7 +119,8 @@ impl Position {
             self.behind = None;
         }
         let base = own.unwrap_or(step.base);
-        if step.base == Sequence::NONE || base < self.since { Sequence::NONE } else { base }
+        let full = step.base == Sequence::NONE || base < self.since || self.is_due(step);
+        if full { Sequence::NONE } else { base }
     }
 
     /// This subscription alone does not receive the event.

@@ -6,6 +6,7 @@ use super::*;
 /// One channel with two groups of subscribers.
 struct Room {
     channel: DeltaChannel,
+    numbers: Numbers,
     writer: DeltaWriter,
     trails: [Trail; 2],
     count: u32,
@@ -13,17 +14,17 @@ struct Room {
 
 impl Room {
     fn new(settings: DeltaSettings) -> Self {
-        let channel = DeltaChannel::new("room", settings, 0);
-        let writer = DeltaWriter::new(|_, _| {});
-        Self { channel, writer, trails: Default::default(), count: 0 }
+        let channel = DeltaChannel::new("room", settings);
+        let writer = DeltaWriter::new(|_, _, _| {});
+        Self { channel, numbers: Numbers::new(0), writer, trails: Default::default(), count: 0 }
     }
 
     fn join(&self) -> Position {
-        Position::new(DeltaAlgorithm::Fossil, self.channel.next())
+        Position::new(DeltaAlgorithm::Fossil.into(), self.channel.next())
     }
 
-    /// What an event of some 300 bytes is for each position: `F`ull, `u`nmarked, or the base of its
-    /// delta. Positions come with their group; one that is excluded gets `-`.
+    /// What an event of some 300 bytes is for each position: `F`ull, `u`nmarked, `c`ompact, or the base
+    /// of its delta. Positions come with their group; one that is excluded gets `-`.
     fn publish(&mut self, delta: Option<bool>, to: &mut [(usize, &mut Position, bool)]) -> String {
         self.count += 1;
         let data = format!(r#"{{"n":{},"text":"{}"}}"#, self.count, "lorem ipsum ".repeat(22));
@@ -37,7 +38,9 @@ impl Room {
         to: &mut [(usize, &mut Position, bool)],
     ) -> String {
         let text: Bytes = crate::frame::event("hello", "room", data, None).into();
-        let event = Published { name: "hello", data, tags: None, delta, text: &text };
+        let shared = self.numbers.next();
+        let event =
+            Published { name: "hello", data, tags: None, delta, text: &text, shared: &shared };
         let Some(mut turn) = self.channel.begin(event, &mut self.writer) else {
             return "u".repeat(to.len());
         };
@@ -68,7 +71,9 @@ impl Room {
 }
 
 fn shape(frame: &[u8]) -> String {
-    let frame: serde_json::Value = serde_json::from_slice(frame).unwrap();
+    let Ok(frame) = serde_json::from_slice::<serde_json::Value>(frame) else {
+        return "c".to_owned();
+    };
     let marked = frame["__delta_seq"].is_u64();
     if marked { "F".to_owned() } else { frame["data"]["base_index"].to_string() }
 }
@@ -83,8 +88,8 @@ fn full_first_then_deltas_and_a_full_frame_now_and_then() {
         let delta = (n == 6).then_some(false);
         said += &room.publish(delta, &mut [(0, &mut ann, false)]);
     }
-    // The one that is forbidden takes no number and no part in the count.
-    assert_eq!(said, "F123F5u67F");
+    // The one that is forbidden is no base, and takes no part in the count.
+    assert_eq!(said, "F123F5u68F");
 }
 
 #[test]
@@ -159,7 +164,7 @@ fn a_channel_that_is_switched_off_compresses_what_is_forced() {
     for delta in [None, Some(true), None, Some(true), Some(false)] {
         said += &room.publish(delta, &mut [(0, &mut ann, false)]);
     }
-    assert_eq!(said, "uFu1u");
+    assert_eq!(said, "uFu2u");
 }
 
 #[test]
@@ -167,7 +172,9 @@ fn a_tag_that_looks_like_a_marker_keeps_markers_out() {
     let mut room = Room::new(DeltaSettings::default());
     let tags = Tags::from([("__conflation_key".into(), "x".into())]);
     let text: Bytes = crate::frame::event("hello", "room", "", Some(&tags)).into();
-    let event = Published { name: "hello", data: "", tags: Some(&tags), delta: None, text: &text };
+    let (tags, shared) = (Some(&tags), room.numbers.next());
+    let event =
+        Published { name: "hello", data: "", tags, delta: None, text: &text, shared: &shared };
     assert!(room.channel.begin(event, &mut room.writer).is_none());
 }
 
@@ -182,4 +189,13 @@ fn keys_have_bases_of_their_own() {
         said += &room.publish_data(&data, None, &mut [(0, &mut ann, false)]);
     }
     assert_eq!(said, "FF21F53");
+}
+
+#[test]
+fn who_tells_losses_needs_no_full_frame_now_and_then() {
+    let settings = DeltaSettings { full_message_interval: 2, ..DeltaSettings::default() };
+    let mut room = Room::new(settings);
+    let (mut ann, mut bob) = (room.join(), Position::new(DeltaFormat::Compact, Sequence(1)));
+    let mut publish = || room.publish(None, &mut [(0, &mut ann, false), (0, &mut bob, false)]);
+    assert_eq!([(); 5].map(|()| publish()), ["FF", "1c", "2c", "Fc", "4c"]);
 }

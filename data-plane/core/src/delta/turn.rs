@@ -1,13 +1,13 @@
 //! One event on its way to the subscribers: full or delta, each frame made once.
 
 use bytes::Bytes;
-use model::DeltaAlgorithm;
 use smallvec::SmallVec;
 
 use super::{
-    DeltaChannel, DeltaWriter, Position, Published, Sequence, Step, Trail,
+    DeltaChannel, DeltaFormat, DeltaWriter, Position, Published, Sequence, Step, Trail,
     channel::Key,
     frame::{Base, Words},
+    shared::Needed,
 };
 
 /// The delivery of one event. Per group of subscribers call [`Turn::pass`], then per subscriber
@@ -22,14 +22,15 @@ pub struct Turn<'a> {
     sequence: Sequence,
     /// The event is too short to be compressed.
     short: bool,
+    /// Those of the event's frames that somebody here needs.
     made: SmallVec<[Made; 4]>,
 }
 
-/// The frame for those who have one base and read one algorithm; without a base it is the full one.
+/// The frame for those who have one base and read one format; without a base it is the full one.
 #[derive(Debug)]
 struct Made {
     base: Sequence,
-    algorithm: DeltaAlgorithm,
+    format: DeltaFormat,
     frame: Bytes,
 }
 
@@ -54,19 +55,19 @@ impl<'a> Turn<'a> {
             self.channel.remember_more();
         }
         let due = mark.deltas >= self.channel.settings.full_message_interval;
-        let full = self.short || due || !known || last == Sequence::NONE;
-        mark.deltas = if full { 0 } else { mark.deltas + 1 };
+        let full = self.short || !known || last == Sequence::NONE;
+        mark.deltas = if full || due { 0 } else { mark.deltas + 1 };
         mark.sequence = self.sequence;
-        Step { base: if full { Sequence::NONE } else { last } }
+        Step { base: if full { Sequence::NONE } else { last }, due }
     }
 
     /// The frame of one subscriber, header included.
     #[inline]
     pub fn frame(&mut self, step: Step, position: &mut Position) -> &Bytes {
-        let (base, algorithm) = (position.base(step, self.slot), position.algorithm());
-        let place = match self.find(base, algorithm) {
+        let (base, format) = (position.base(step, self.slot), position.format());
+        let place = match self.find(base, format) {
             Some(place) => place,
-            None => self.make(base, algorithm),
+            None => self.make(base, format),
         };
         &self.made[place].frame
     }
@@ -77,7 +78,7 @@ impl<'a> Turn<'a> {
         position.leave_out(step, self.slot, self.sequence);
     }
 
-    /// How many different frames were made.
+    /// How many different frames were needed.
     #[must_use]
     pub fn frames(&self) -> usize {
         self.made.len()
@@ -90,36 +91,45 @@ impl<'a> Turn<'a> {
     }
 
     #[inline]
-    fn find(&self, base: Sequence, algorithm: DeltaAlgorithm) -> Option<usize> {
-        self.made.iter().position(|made| {
-            made.base == base && (base == Sequence::NONE || made.algorithm == algorithm)
-        })
+    fn find(&self, base: Sequence, format: DeltaFormat) -> Option<usize> {
+        self.made
+            .iter()
+            .position(|made| made.base == base && (base == Sequence::NONE || made.format == format))
     }
 
     #[cold]
-    fn make(&mut self, base: Sequence, algorithm: DeltaAlgorithm) -> usize {
-        let delta = if base == Sequence::NONE { None } else { self.delta(base, algorithm) };
-        let frame = delta.unwrap_or_else(|| self.full());
-        self.made.push(Made { base, algorithm, frame });
+    fn make(&mut self, base: Sequence, format: DeltaFormat) -> usize {
+        let frame = self.delta(base, format).unwrap_or_else(|| self.full());
+        self.made.push(Made { base, format, frame });
         self.made.len() - 1
     }
 
-    /// `None` where the base is forgotten, and where the full frame is not longer.
-    fn delta(&mut self, base: Sequence, algorithm: DeltaAlgorithm) -> Option<Bytes> {
-        let words = words(self.channel, &self.event, &self.key, self.sequence);
+    /// `None` where the base is forgotten or cannot be named, and where the full frame is not longer.
+    fn delta(&mut self, base: Sequence, format: DeltaFormat) -> Option<Bytes> {
         let base = self.channel.base(self.slot, base)?;
-        let forced = self.event.delta == Some(true);
+        let words = words(self.channel, &self.event, &self.key, self.sequence);
         let text = self.event.text;
+        let forced = self.event.delta == Some(true);
         let most = if forced { usize::MAX } else { words.marked_bytes(text) };
-        self.writer.delta(&words, algorithm, (base, text), most)
+        let needed = self.needed(Some((base.sequence, format)));
+        let writer = &mut *self.writer;
+        self.event.shared.frame(needed, || writer.delta(&words, format, (base, text), most))
     }
 
     fn full(&mut self) -> Bytes {
         if let Some(made) = self.made.iter().find(|made| made.base == Sequence::NONE) {
             return made.frame.clone();
         }
+        let needed = self.needed(None);
         let words = words(self.channel, &self.event, &self.key, self.sequence);
-        self.writer.marked(&words, self.event.text)
+        let (writer, text) = (&mut *self.writer, self.event.text);
+        let full = self.event.shared.frame(needed, || Some(writer.marked(&words, text)));
+        full.expect("there is always a full frame")
+    }
+
+    fn needed(&self, delta: Option<(Sequence, DeltaFormat)>) -> Needed {
+        let key = self.key.as_deref().map(Into::into);
+        Needed { sequence: self.sequence, delta, key }
     }
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use model::DeltaAlgorithm;
 use serde_json::value::RawValue;
 
+use super::DeltaFormat;
 use crate::frame::json;
 
 /// The member `delta` of a subscribe.
@@ -12,8 +13,8 @@ use crate::frame::json;
 pub enum DeltaWish {
     /// No deltas, whatever the connection has agreed on.
     Off,
-    /// Deltas, with that algorithm or the server's.
-    On(Option<DeltaAlgorithm>),
+    /// Deltas, written like that or as the server likes.
+    On(Option<DeltaFormat>),
 }
 
 impl DeltaWish {
@@ -40,43 +41,47 @@ impl DeltaWish {
         if off.iter().any(|off| name.eq_ignore_ascii_case(off)) {
             return Self::Off;
         }
-        Self::On(DeltaAlgorithm::named(&name))
+        Self::On(DeltaFormat::named(&name))
     }
 
-    /// The algorithm of a subscription: its own wish counts, else what its connection has agreed on.
+    /// The format of a subscription: its own wish counts, else what its connection has agreed on.
     /// `None`: every frame is full and has no marker.
     #[must_use]
     pub fn agreed(
         wish: Option<Self>,
-        connection: Option<DeltaAlgorithm>,
+        connection: Option<DeltaFormat>,
         channel: DeltaAlgorithm,
-    ) -> Option<DeltaAlgorithm> {
+    ) -> Option<DeltaFormat> {
         match wish {
             Some(Self::Off) => None,
-            Some(Self::On(named)) => Some(named.unwrap_or(channel)),
+            Some(Self::On(named)) => Some(named.unwrap_or(channel.into())),
             None => connection,
         }
     }
 }
 
-/// The algorithm for a connection whose client sends `pusher:enable_delta_compression` with this
-/// data: the server's where the client lists it or lists nothing, else the first one that both know.
+/// The format for a connection whose client sends `pusher:enable_delta_compression` with this data:
+/// the compact one where the client lists it, the server's where it lists that one or nothing, else
+/// the first one that both know.
 #[must_use]
-pub fn common_algorithm(data: Option<&str>, server: DeltaAlgorithm) -> Option<DeltaAlgorithm> {
+pub fn common_format(data: Option<&str>, server: DeltaAlgorithm) -> Option<DeltaFormat> {
     let listed = data.and_then(|data| json::members(data, ["algorithms"]).ok());
     let Some([Some(listed)]) = listed else {
-        return Some(server);
+        return Some(server.into());
     };
     let names: Vec<Cow<'_, str>> = serde_json::from_str(listed.get()).unwrap_or_default();
-    let mut known = names.iter().filter_map(|name| DeltaAlgorithm::named(name)).peekable();
-    let first = known.peek().copied();
-    if known.any(|algorithm| algorithm == server) { Some(server) } else { first }
+    let known: Vec<_> = names.iter().filter_map(|name| DeltaFormat::named(name)).collect();
+    let liked = [DeltaFormat::Compact, server.into()];
+    liked.into_iter().find(|format| known.contains(format)).or(known.first().copied())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use DeltaAlgorithm::{Fossil, Xdelta3};
+    use DeltaFormat::Compact;
+
+    const FOSSIL: DeltaFormat = DeltaFormat::Text(DeltaAlgorithm::Fossil);
+    const XDELTA3: DeltaFormat = DeltaFormat::Text(DeltaAlgorithm::Xdelta3);
 
     #[test]
     fn wishes_of_subscriptions() {
@@ -86,15 +91,16 @@ mod tests {
         };
         check("true", Some(DeltaWish::On(None)));
         check("false", Some(DeltaWish::Off));
-        check(r#""Fossil""#, Some(DeltaWish::On(Some(Fossil))));
-        check(r#""vcdiff""#, Some(DeltaWish::On(Some(Xdelta3))));
+        check(r#""Fossil""#, Some(DeltaWish::On(Some(FOSSIL))));
+        check(r#""Compact""#, Some(DeltaWish::On(Some(Compact))));
+        check(r#""vcdiff""#, Some(DeltaWish::On(Some(XDELTA3))));
         check(r#""disabled""#, Some(DeltaWish::Off));
         check(r#""NONE""#, Some(DeltaWish::Off));
         check(r#""other""#, Some(DeltaWish::On(None)));
         check("{}", Some(DeltaWish::On(None)));
         check(r#"{"enabled":false,"algorithm":"fossil"}"#, Some(DeltaWish::Off));
-        check(r#"{"enabled":true,"algorithm":"xdelta3"}"#, Some(DeltaWish::On(Some(Xdelta3))));
-        check(r#"{"algorithm":"fossil"}"#, Some(DeltaWish::On(Some(Fossil))));
+        check(r#"{"enabled":true,"algorithm":"xdelta3"}"#, Some(DeltaWish::On(Some(XDELTA3))));
+        check(r#"{"algorithm":"fossil"}"#, Some(DeltaWish::On(Some(FOSSIL))));
         check("null", None);
         check("7", None);
     }
@@ -102,20 +108,25 @@ mod tests {
     #[test]
     fn a_subscription_s_own_wish_counts() {
         let agreed = DeltaWish::agreed;
-        assert_eq!(agreed(None, None, Fossil), None);
-        assert_eq!(agreed(None, Some(Xdelta3), Fossil), Some(Xdelta3));
-        assert_eq!(agreed(Some(DeltaWish::Off), Some(Xdelta3), Fossil), None);
-        assert_eq!(agreed(Some(DeltaWish::On(None)), None, Fossil), Some(Fossil));
-        assert_eq!(agreed(Some(DeltaWish::On(Some(Xdelta3))), None, Fossil), Some(Xdelta3));
+        assert_eq!(agreed(None, None, DeltaAlgorithm::Fossil), None);
+        assert_eq!(agreed(None, Some(XDELTA3), DeltaAlgorithm::Fossil), Some(XDELTA3));
+        assert_eq!(agreed(Some(DeltaWish::Off), Some(XDELTA3), DeltaAlgorithm::Fossil), None);
+        assert_eq!(agreed(Some(DeltaWish::On(None)), None, DeltaAlgorithm::Fossil), Some(FOSSIL));
+        assert_eq!(
+            agreed(Some(DeltaWish::On(Some(XDELTA3))), None, DeltaAlgorithm::Fossil),
+            Some(XDELTA3)
+        );
     }
 
     #[test]
-    fn algorithms_in_common() {
-        let check = |data, expected| assert_eq!(common_algorithm(data, Fossil), expected);
-        check(None, Some(Fossil));
-        check(Some("{}"), Some(Fossil));
-        check(Some(r#"{"algorithms":["xdelta3","fossil"]}"#), Some(Fossil));
-        check(Some(r#"{"algorithms":["gzip","xdelta3"]}"#), Some(Xdelta3));
+    fn formats_in_common() {
+        let check =
+            |data, expected| assert_eq!(common_format(data, DeltaAlgorithm::Fossil), expected);
+        check(None, Some(FOSSIL));
+        check(Some("{}"), Some(FOSSIL));
+        check(Some(r#"{"algorithms":["xdelta3","fossil"]}"#), Some(FOSSIL));
+        check(Some(r#"{"algorithms":["gzip","xdelta3"]}"#), Some(XDELTA3));
+        check(Some(r#"{"algorithms":["fossil","compact"]}"#), Some(Compact));
         check(Some(r#"{"algorithms":["gzip"]}"#), None);
         check(Some(r#"{"algorithms":[]}"#), None);
     }

@@ -257,7 +257,7 @@ mod tests {
         subscribe(r#","tags_filter":1,"filter":[ 2 ]"#, r#"Some("[ 2 ]")"#, "None");
         subscribe(r#","tags_filter":1,"filter":null"#, r#"Some("null")"#, "None");
         subscribe(r#","delta":true"#, "None", "Some(On(None))");
-        subscribe(r#","delta":"vcdiff""#, "None", "Some(On(Some(Xdelta3)))");
+        subscribe(r#","delta":"vcdiff""#, "None", "Some(On(Some(Text(Xdelta3))))");
         subscribe(r#","delta":{"enabled":false}"#, "None", "Some(Off)");
         subscribe(r#","delta":null"#, "None", "None");
         subscribe(r#","delta":[]"#, "None", "None");

@@ -36,7 +36,6 @@ pub enum Form<'a> {
 pub(super) struct Deltas<'a> {
     pub(super) channel: &'a str,
     pub(super) settings: DeltaSettings,
-    pub(super) random: u64,
 }
 
 #[derive(Debug, Default)]
@@ -86,12 +85,11 @@ impl Audience {
         terms: &Terms,
         deltas: Option<Deltas<'_>>,
     ) {
-        let position = terms.delta.zip(deltas).map(|(algorithm, begin)| {
-            let channel = self.deltas.get_or_insert_with(|| {
-                DeltaChannel::new(begin.channel, begin.settings, begin.random)
-            });
+        let position = terms.delta.zip(deltas).map(|(format, begin)| {
+            let channel =
+                self.deltas.get_or_insert_with(|| DeltaChannel::new(begin.channel, begin.settings));
             self.with_deltas += 1;
-            Position::new(algorithm, channel.next())
+            Position::new(format, channel.next())
         });
         let group = terms.filter.clone().map(|filter| self.filtered.enter(filter));
         let deltas = position.is_some();

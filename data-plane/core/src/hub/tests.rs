@@ -1,7 +1,10 @@
 use model::{DeltaAlgorithm, Tags};
 
 use super::*;
-use crate::{Filter, Terms, delta::Published};
+use crate::{
+    Filter, Terms,
+    delta::{DeltaFormat, Numbers, Published},
+};
 
 fn app() -> AppId {
     AppId::parse("app").unwrap()
@@ -142,15 +145,16 @@ fn memory_returns_when_a_crowd_has_left() {
 struct Stage {
     hub: Hub,
     writer: DeltaWriter,
+    numbers: Numbers,
 }
 
 impl Stage {
     fn new() -> Self {
-        let writer = DeltaWriter::new(|frame, _| frame.push(b'#'));
-        Self { hub: Hub::default(), writer }
+        let writer = DeltaWriter::new(|frame, _, _| frame.push(b'#'));
+        Self { hub: Hub::default(), writer, numbers: Numbers::new(0) }
     }
 
-    fn join(&mut self, index: u32, filter: Option<&str>, delta: Option<DeltaAlgorithm>) {
+    fn join(&mut self, index: u32, filter: Option<&str>, delta: Option<DeltaFormat>) {
         let (key, id) = socket(index);
         let filter = filter.map(|value| {
             Filter::parse(&format!(r#"{{"key":"k","cmp":"eq","val":"{value}"}}"#)).unwrap()
@@ -167,7 +171,9 @@ impl Stage {
         let data =
             "the same words again and again, so that a difference is worth its while; ".repeat(4);
         let text = crate::frame::event("e", "a", &data, None).into();
-        let published = Published { name: "e", data: &data, tags: None, delta: None, text: &text };
+        let shared = &self.numbers.next();
+        let published =
+            Published { name: "e", data: &data, tags: None, delta: None, text: &text, shared };
         let event = Event { published, tags: tags.as_ref() };
         let mut got = [Vec::new(), Vec::new(), Vec::new()];
         let excluded = excluded.map(|index| socket(index).1);
@@ -191,7 +197,7 @@ impl Stage {
     }
 }
 
-const FOSSIL: Option<DeltaAlgorithm> = Some(DeltaAlgorithm::Fossil);
+const FOSSIL: Option<DeltaFormat> = Some(DeltaFormat::Text(DeltaAlgorithm::Fossil));
 
 #[test]
 fn everybody_gets_what_it_wants_in_the_form_that_it_wants() {

@@ -5,7 +5,7 @@ use model::{App, ChannelName, DeltaAlgorithm};
 use super::{Effect, Session};
 use crate::{
     Filter, Terms,
-    delta::{DeltaSettings, DeltaWish, common_algorithm, delta_compression_enabled},
+    delta::{DeltaFormat, DeltaSettings, DeltaWish, common_format, delta_compression_enabled},
 };
 
 /// What a client asks for with a subscription. The app's settings make [`Terms`] of it.
@@ -30,7 +30,7 @@ impl Wish {
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     /// What the connection has agreed on for subscriptions that do not say themselves.
-    connection: Option<DeltaAlgorithm>,
+    connection: Option<DeltaFormat>,
     /// Sorted by channel; without those who ask for nothing.
     pub(super) channels: Vec<(ChannelName, Wish)>,
 }
@@ -64,8 +64,8 @@ impl Wishes {
         &self,
         app: &App,
         channel: &ChannelName,
-        connection: Option<DeltaAlgorithm>,
-    ) -> Option<DeltaAlgorithm> {
+        connection: Option<DeltaFormat>,
+    ) -> Option<DeltaFormat> {
         let wish = self.of(channel.as_str()).and_then(|wish| wish.delta);
         let settings = DeltaSettings::of(app, channel)?;
         DeltaWish::agreed(wish, connection, settings.algorithm)
@@ -119,7 +119,7 @@ impl Session {
     /// Where the app has deltas switched off, the client is told nothing. Its wish counts, as those
     /// of subscriptions do, as soon as the app switches them on.
     pub(super) fn enable_deltas(&mut self, data: Option<&str>, effects: &mut Vec<Effect>) {
-        let agreed = common_algorithm(data, DeltaAlgorithm::default());
+        let agreed = common_format(data, DeltaAlgorithm::default());
         let wishes = self.wishes.get_or_insert_default();
         let before = std::mem::replace(&mut wishes.connection, agreed);
         if self.app.features.delta_compression {
@@ -144,8 +144,8 @@ impl Session {
     /// frame. It is told nothing where there are none.
     pub(super) fn confirm_deltas(&self, channel: &ChannelName) -> Option<Effect> {
         self.wishes.as_ref()?.of(channel.as_str())?.delta?;
-        let algorithm = self.terms(channel).delta?;
-        let confirmation = delta_compression_enabled(Some(channel.as_str()), Some(algorithm));
+        let format = self.terms(channel).delta?;
+        let confirmation = delta_compression_enabled(Some(channel.as_str()), Some(format));
         Some(Effect::Send(confirmation))
     }
 

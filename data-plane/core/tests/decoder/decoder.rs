@@ -1,12 +1,16 @@
-//! A client's side of delta compression, step by step as spec/websocket.md 8.6 has it. Shares no code
-//! with what it checks; other test packages may include this file by its path.
+//! A client's side of delta compression, step by step as spec/websocket.md 8.6 has it, and compact
+//! frames as `clients/js` documents them. Shares no code with what it checks; other test packages may
+//! include this file by its path.
 
+pub(crate) mod compact;
 pub(crate) mod fossil;
 pub(crate) mod vcdiff;
 
 use std::collections::{HashMap, VecDeque};
 
 use serde_json::Value;
+
+use compact::Frame;
 
 /// Bases that a client keeps per conflation key.
 const KEPT: usize = 30;
@@ -18,6 +22,8 @@ pub(crate) struct Decoder {
     base: Option<(u64, String)>,
     by_key: HashMap<String, VecDeque<(u64, String)>>,
     conflation: bool,
+    /// For compact frames: number, key and text of the last one of each key, the latest at the end.
+    latest: Vec<(u64, String, String)>,
     pub(crate) fulls: u32,
     pub(crate) unmarked: u32,
     pub(crate) deltas: u32,
@@ -48,7 +54,33 @@ impl Decoder {
         self.conflation |= key.is_some();
         let text = without_markers(frame);
         self.keep(key, sequence, &text);
+        self.keep_latest(sequence, key.unwrap_or_default(), &text);
         Ok(text)
+    }
+
+    /// The number of what a compact frame builds on.
+    pub(crate) fn base_number(&self, payload: &[u8]) -> Option<u64> {
+        let frame = Frame::parse(payload).ok()?;
+        self.latest.iter().rev().map(|base| base.0).find(|number| frame.names(*number))
+    }
+
+    /// The text that a compact frame restores.
+    pub(crate) fn read_compact(&mut self, payload: &[u8]) -> Result<String, Failure> {
+        let broken = |error: &str| Failure::Undecodable(error.to_owned());
+        let number = self.base_number(payload).ok_or(Failure::NoBase)?;
+        let frame = Frame::parse(payload).map_err(broken)?;
+        let base = self.latest.iter().rfind(|base| base.0 == number).ok_or(Failure::NoBase)?;
+        let (key, base) = (base.1.clone(), base.2.as_bytes());
+        let text = String::from_utf8(frame.apply(base).map_err(broken)?);
+        let text = text.map_err(|error| broken(&error.to_string()))?;
+        self.deltas += 1;
+        self.keep_latest(number + frame.distance, &key, &text);
+        Ok(text)
+    }
+
+    fn keep_latest(&mut self, number: u64, key: &str, text: &str) {
+        self.latest.retain(|(_, other, _)| other != key);
+        self.latest.push((number, key.to_owned(), text.to_owned()));
     }
 
     fn read_delta(&mut self, data: &Value) -> Result<String, Failure> {

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use data_plane_core::{
     delta::{
-        DeltaChannel, DeltaSettings, DeltaWriter, Encoder, KeyPath, Position, Published, Trail,
+        DeltaChannel, DeltaFormat, DeltaSettings, DeltaWriter, Encoder, KeyPath, Numbers, Payload,
+        Position, Published, Sequence, Trail,
     },
     frame,
 };
 use model::{DeltaAlgorithm, Tags};
 use proptest::prelude::*;
 
-use crate::decoder::{Decoder, fossil, vcdiff, without_markers};
+use crate::decoder::{Decoder, Failure, compact, fossil, vcdiff, without_markers};
 
 fn apply(algorithm: DeltaAlgorithm, base: &[u8], delta: &[u8]) -> Vec<u8> {
     let applied = match algorithm {
@@ -20,6 +21,20 @@ fn apply(algorithm: DeltaAlgorithm, base: &[u8], delta: &[u8]) -> Vec<u8> {
         DeltaAlgorithm::Xdelta3 => vcdiff::apply(base, delta),
     };
     applied.expect("a delta of ours can be applied")
+}
+
+/// What a compact frame restores, whose base and target have these numbers.
+fn apply_compact(
+    encoder: &mut Encoder,
+    (base, target): (&[u8], &[u8]),
+    numbers: [u64; 2],
+) -> Vec<u8> {
+    let [from, to] = numbers.map(Sequence);
+    let payload = encoder.encode_compact((from, to), base, target);
+    assert!(payload.len() <= target.len() + 20, "{} {}", payload.len(), target.len());
+    let frame = compact::Frame::parse(payload).expect("a frame of ours can be read");
+    assert!(frame.names(from.0) && from.0 + frame.distance == to.0);
+    frame.apply(base).expect("a frame of ours can be applied")
 }
 
 /// Two texts made of the same pieces: what deltas are made for.
@@ -70,7 +85,7 @@ enum Happening {
     Move { client: usize, group: usize },
 }
 
-const CLIENTS: usize = 6;
+const CLIENTS: usize = 9;
 
 fn step() -> impl Strategy<Value = Step> {
     let key = prop_oneof![
@@ -106,6 +121,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// A channel with clients in three groups, each client with a decoder of its own.
 struct World {
     channel: DeltaChannel,
+    numbers: Numbers,
     trails: [Trail; 3],
     clients: Vec<Client>,
     writer: DeltaWriter,
@@ -120,15 +136,24 @@ struct Client {
 
 impl World {
     fn new(settings: DeltaSettings) -> Self {
-        let channel = DeltaChannel::new("market", settings, 7);
+        let channel = DeltaChannel::new("market", settings);
         let client = |place: usize| Client {
-            position: Position::new(DeltaAlgorithm::ALL[place % 2], channel.next()),
-            group: place / 2,
+            position: Position::new(DeltaFormat::ALL[place % 3], channel.next()),
+            group: place / 3,
             decoder: Decoder::default(),
         };
         let clients = (0..CLIENTS).map(client).collect();
-        let writer = DeltaWriter::new(|_, _| {});
-        Self { channel, trails: Default::default(), clients, writer, count: 0 }
+        let writer = DeltaWriter::new(|frame, kind, _| {
+            frame.push(u8::from(kind == Payload::Binary));
+        });
+        Self {
+            channel,
+            numbers: Numbers::new(7),
+            trails: Default::default(),
+            clients,
+            writer,
+            count: 0,
+        }
     }
 
     fn happen(&mut self, happening: &Happening) {
@@ -140,11 +165,11 @@ impl World {
             }
             Happening::Restart(random) => {
                 let settings = self.channel.settings().clone();
-                self.channel = DeltaChannel::new("market", settings, random);
+                self.channel = DeltaChannel::new("market", settings);
+                self.numbers = Numbers::new(random);
                 self.trails = Default::default();
                 for client in &mut self.clients {
-                    let algorithm = client.position.algorithm();
-                    client.position = Position::new(algorithm, self.channel.next());
+                    client.position = Position::new(client.position.format(), self.channel.next());
                 }
             }
             Happening::Move { client, group } => {
@@ -165,12 +190,14 @@ impl World {
         let name = ["price", "volume", "Größe \"x\""][step.name];
         let text = frame::event(name, "market", &data, step.tags.as_ref());
         let text = Bytes::from(text);
+        let shared = self.numbers.next();
         let event = Published {
             name,
             data: &data,
             tags: step.tags.as_ref(),
             delta: step.delta,
             text: &text,
+            shared: &shared,
         };
         let Some(mut turn) = self.channel.begin(event, &mut self.writer) else {
             for client in &mut self.clients {
@@ -193,12 +220,27 @@ impl World {
                     continue;
                 }
                 let frame = turn.frame(passed, &mut client.position);
-                let frame = std::str::from_utf8(frame).expect("a frame is text");
-                let read = client.decoder.read(frame);
-                assert_eq!(read.as_deref().map(str::as_bytes), Ok(&*text), "{frame}");
+                let read = client.read(frame);
+                assert_eq!(read.as_deref().map(str::as_bytes), Ok(&*text), "{frame:?}");
             }
         }
         turn.finish();
+    }
+}
+
+impl Client {
+    fn read(&mut self, frame: &[u8]) -> Result<String, Failure> {
+        match frame.split_first().expect("a frame begins with its kind") {
+            (0, text) => self.decoder.read(std::str::from_utf8(text).expect("a frame is text")),
+            (_, payload) => {
+                assert_eq!(self.position.format(), DeltaFormat::Compact);
+                assert!(
+                    self.decoder.base_number(payload).is_some(),
+                    "it builds on what the client has"
+                );
+                self.decoder.read_compact(payload)
+            }
+        }
     }
 }
 
@@ -227,11 +269,23 @@ proptest! {
     }
 
     #[test]
+    fn compact_frames_restore_their_target(
+        (base, target) in alike(),
+        from in 1..1_u64 << 40,
+        further in 1..1_u64 << 28,
+    ) {
+        let numbers = [from, from + further];
+        prop_assert_eq!(apply_compact(&mut Encoder::default(), (&base, &target), numbers), target);
+    }
+
+    #[test]
     fn deltas_of_strangers(base: Vec<u8>, target: Vec<u8>) {
         let mut encoder = Encoder::default();
         for algorithm in DeltaAlgorithm::ALL {
             prop_assert_eq!(apply(algorithm, &base, encoder.encode(algorithm, &base, &target)), &*target);
         }
+        let compact = apply_compact(&mut encoder, (&base, &target), [5, 6]);
+        prop_assert_eq!(compact, &*target);
     }
 
     #[test]
@@ -259,22 +313,24 @@ fn long_texts() {
         assert_eq!(apply(algorithm, base.as_bytes(), &delta), target.as_bytes());
         assert!(delta.len() < target.len() / 3, "{} of {}", delta.len(), target.len());
     }
+    let texts = (base.as_bytes(), target.as_bytes());
+    assert_eq!(apply_compact(&mut encoder, texts, [6, 5 + (1 << 28)]), target.as_bytes());
 }
 
 /// The matrix of the issue, without what only the shell adds.
 #[test]
 fn the_matrix() {
     let mut seen = BTreeMap::<&str, u32>::new();
-    for (names, path, algorithm) in [1, 3].into_iter().flat_map(|names| {
+    for (names, path, format) in [1, 3].into_iter().flat_map(|names| {
         [None, Some("asset")].into_iter().flat_map(move |path| {
-            DeltaAlgorithm::ALL.into_iter().map(move |algorithm| (names, path, algorithm))
+            DeltaFormat::ALL.into_iter().map(move |format| (names, path, format))
         })
     }) {
         let settings =
             DeltaSettings { conflation_key: path.map(KeyPath::new), ..DeltaSettings::default() };
         let mut world = World::new(settings);
         for client in &mut world.clients {
-            client.position = Position::new(algorithm, world.channel.next());
+            client.position = Position::new(format, world.channel.next());
         }
         for n in 0..1_000_usize {
             world.happen(&match n % 97 {

@@ -41,11 +41,12 @@ impl Cell {
         use Twist::{Floats, NodeChange, NonAscii, Reconnect, Unmarked};
         let mut cells = Vec::new();
         for twist in [Reconnect, NodeChange, Unmarked, NonAscii, Floats] {
-            for bits in 0..16 {
-                let [three, keyed, filtered, xdelta3] = [1, 2, 4, 8].map(|bit| bits & bit != 0);
-                let names = if three { 3 } else { 1 };
-                let algorithm = if xdelta3 { "xdelta3" } else { "fossil" };
-                cells.push(Self { names, keyed, filtered, algorithm, twist });
+            for algorithm in ["fossil", "xdelta3", "compact"] {
+                for bits in 0..8 {
+                    let [three, keyed, filtered] = [1, 2, 4].map(|bit| bits & bit != 0);
+                    let names = if three { 3 } else { 1 };
+                    cells.push(Self { names, keyed, filtered, algorithm, twist });
+                }
             }
         }
         cells

@@ -2,12 +2,10 @@
 
 use std::{future::pending, net::SocketAddr, time::Duration};
 
+use tests::chance::Chance;
 use tokio::{sync::watch, time::sleep};
 
-use crate::{
-    chance::Chance,
-    seat::{Seat, Told},
-};
+use crate::seat::{Seat, Told};
 
 /// What all guests do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

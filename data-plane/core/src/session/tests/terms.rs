@@ -29,7 +29,7 @@ fn filtered(filter: &str) -> Terms {
 }
 
 fn compressed(algorithm: DeltaAlgorithm) -> Terms {
-    Terms { filter: None, delta: Some(algorithm) }
+    Terms { filter: None, delta: Some(algorithm.into()) }
 }
 
 fn subscribed_on(channel: &str, terms: Terms) -> Effect {
@@ -149,7 +149,7 @@ fn a_filter_that_is_not_understood_refuses_the_subscription() {
 fn a_bad_filter_leaves_the_old_subscription_as_it_is() {
     let mut client = Client::open(generous());
     let good = format!(r#""filter":{GOALS},"delta":true"#);
-    let terms = Terms { delta: Some(Fossil), ..filtered(GOALS) };
+    let terms = Terms { delta: Some(Fossil.into()), ..filtered(GOALS) };
     client.ask("private-x", &good, [subscribed_on("private-x", terms.clone())]);
     let message = "Invalid tags filter: Leaf node requires a comparison operator";
     client.ask("private-x", r#""filter":{"key":"a"},"delta":false"#, {
@@ -210,7 +210,7 @@ fn a_connection_may_agree_on_deltas() {
     let mut client = Client::open(generous());
     client.ask("a", r#""delta":false"#, [subscribed("a")]);
     client.enter("b");
-    let c = Terms { delta: Some(Xdelta3), ..filtered(GOALS) };
+    let c = Terms { delta: Some(Xdelta3.into()), ..filtered(GOALS) };
     client.ask("c", &format!(r#""delta":"xdelta3","filter":{GOALS}"#), {
         [subscribed_on("c", c.clone())]
     });
@@ -282,7 +282,7 @@ fn filters_and_deltas_may_be_switched_off_and_on() {
 
     let features = Features { tag_filtering: true, ..app().features };
     client.change(Some(App { features, ..app() }), [changed("a", filtered(GOALS))]);
-    let a = Terms { delta: Some(Xdelta3), ..filtered(GOALS) };
+    let a = Terms { delta: Some(Xdelta3.into()), ..filtered(GOALS) };
     let on = [changed("a", a), changed("b", compressed(Fossil))];
     client.change(Some(generous()), on);
     client.change(Some(App { revision: 2, ..generous() }), []);

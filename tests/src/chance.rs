@@ -4,15 +4,18 @@ use std::time::Duration;
 
 /// A stream of numbers (splitmix64).
 #[derive(Clone, Debug)]
-pub(crate) struct Chance(u64);
+pub struct Chance(u64);
 
 impl Chance {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The stream of this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// A stream of its own.
-    pub(crate) fn fork(&mut self) -> Self {
+    #[must_use]
+    pub fn fork(&mut self) -> Self {
         Self(self.next())
     }
 
@@ -24,17 +27,20 @@ impl Chance {
     }
 
     /// A number below `end`.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
+    #[must_use]
+    pub fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
     /// One of them.
-    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    #[must_use]
+    pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
 
     /// Up to that long.
-    pub(crate) fn pause(&mut self, most: Duration) -> Duration {
+    #[must_use]
+    pub fn pause(&mut self, most: Duration) -> Duration {
         Duration::from_millis(self.below(most.as_millis() as usize) as u64)
     }
 }

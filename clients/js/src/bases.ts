@@ -1,0 +1,61 @@
+// What deltas are undone with: of each channel and conflation key the last text, and its number.
+
+/** The last message of one key of one channel. */
+export interface Base {
+  readonly channel: string;
+  readonly key: string;
+  readonly number: number;
+  /** Missing where it could not be restored, or where its channel was left. */
+  text?: Uint8Array;
+}
+
+/** More than a server keeps; only so that a stream of ever new keys ends somewhere. */
+const KEPT_MAX = 20_000;
+const NAME_END = 0x1_0000;
+
+/** All bases of one connection. */
+export class Bases {
+  /** By channel and key, the one used longest ago first. */
+  readonly #bases = new Map<string, Base>();
+  /** By the last 16 bits of the number, the latest one at the end. */
+  readonly #named = new Map<number, Base[]>();
+
+  of(channel: string, key: string): Base | undefined {
+    return this.#bases.get(place(channel, key));
+  }
+
+  /** The latest one whose number ends with these bytes. */
+  named(name: number, bytes: number): Base | undefined {
+    const named = this.#named.get(name % NAME_END) ?? [];
+    return named.filter(({ number }) => number % 256 ** bytes === name).at(-1);
+  }
+
+  /** The last message of a key from here on. */
+  keep(base: Base): void {
+    this.#drop(place(base.channel, base.key));
+    this.#bases.set(place(base.channel, base.key), base);
+    const named = this.#named.get(base.number % NAME_END);
+    if (named) named.push(base);
+    else this.#named.set(base.number % NAME_END, [base]);
+    if (this.#bases.size > KEPT_MAX) this.#drop(this.#bases.keys().next().value!);
+  }
+
+  /** Nothing of a channel can be built on. What it is and was called is known: more may be on its way. */
+  lose(channel: string): void {
+    for (const base of this.#bases.values()) if (base.channel === channel) delete base.text;
+  }
+
+  #drop(place: string): void {
+    const base = this.#bases.get(place);
+    if (!base) return;
+    this.#bases.delete(place);
+    const others = this.#named.get(base.number % NAME_END)!.filter((other) => other !== base);
+    if (others.length > 0) this.#named.set(base.number % NAME_END, others);
+    else this.#named.delete(base.number % NAME_END);
+  }
+}
+
+/** No name of a channel has a space. */
+function place(channel: string, key: string): string {
+  return `${channel} ${key}`;
+}
