@@ -20,10 +20,9 @@ use std::{
 
 use model::{AppId, OwnerId, ShardId};
 use proto::{
-    internal::{
-        AppDemand, Claimed, FollowResponse, Holdings, Replica, ShardEpoch,
-    },
+    internal::{AppDemand, Claimed, FollowResponse, Holdings, Replica, ShardEpoch},
     link::Link,
+    replicas::age,
 };
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -32,7 +31,7 @@ use crate::{
     metrics::DispatchMetrics,
     node::Node,
     nodes::Nodes,
-    ownership::{Ownership, Steps},
+    ownership::{Ownership, Standing, Steps},
     shards::Shards,
 };
 use forward::{Forward, Forwarder};
@@ -378,6 +377,7 @@ impl Replicas {
             nodes,
             holdings,
             demands,
+            clock_ms: age::clock_ms(),
         };
         (said, state.version)
     }
@@ -402,6 +402,12 @@ impl Replicas {
     pub fn list(&self) -> Vec<Replica> {
         let state = self.state();
         std::iter::once(self.own(&state)).chain(state.peers.list()).collect()
+    }
+
+    /// The others, each by its internal listener, as ownership sees them.
+    #[must_use]
+    pub fn standings(&self) -> Vec<(String, Standing)> {
+        self.state().peers.by_address()
     }
 
     /// A link to the other control plane that is wanted for a shard; `None` where that is this one, or

@@ -96,21 +96,6 @@ impl Process {
         Self { child: child.expect("the program can be started") }
     }
 
-    /// Starts a program that may have so many file descriptors, and cannot raise that by itself.
-    #[must_use]
-    pub fn start_limited(program: &str, arguments: &[String], descriptors: u32) -> Self {
-        let child = Command::new("sh")
-            .args(["-c", "ulimit -n \"$1\"; shift; exec \"$@\"", "sh", &descriptors.to_string()])
-            .arg(PROGRAMS.join(program))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
-        Self { child: child.expect("the program can be started") }
-    }
-
     /// Starts any program in any place.
     #[must_use]
     pub fn launch(launch: &Launch) -> Self {
@@ -130,6 +115,21 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("an open file can be shared"))
             .stderr(log)
+            .kill_on_drop(true)
+            .spawn();
+        Self { child: child.expect("the program can be started") }
+    }
+
+    /// Starts a program that may have so many file descriptors, and cannot raise that by itself.
+    #[must_use]
+    pub fn start_limited(program: &str, arguments: &[String], descriptors: u32) -> Self {
+        let child = Command::new("sh")
+            .args(["-c", "ulimit -n \"$1\"; shift; exec \"$@\"", "sh", &descriptors.to_string()])
+            .arg(PROGRAMS.join(program))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn();
         Self { child: child.expect("the program can be started") }

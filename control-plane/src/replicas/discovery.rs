@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use proto::{
     internal::{FollowRequest, FollowResponse, peer_service_client::PeerServiceClient},
     link::Link,
-    replicas::{Before, Seeds},
+    replicas::{Before, Seeds, age::ClockThere},
 };
 use tokio::{
     sync::mpsc,
@@ -145,12 +145,15 @@ impl Contact {
         let mut states = opened.map_err(silent)??.into_inner();
         let first = next(&mut states).await?;
         let now = || Instant::now().into_std();
+        let clock = ClockThere::default();
+        clock.set(first.clock_ms);
         if !self.replicas.heard(&self.address, first, now()) {
             return Ok(());
         }
         self.asked(asked);
         info!(address = self.address, "another control plane is there");
-        let (forwarder, forwarding) = Forwarder::open(link.clone(), self.metrics.clone());
+        let (forwarder, forwarding) =
+            Forwarder::open(link.clone(), clock.clone(), self.metrics.clone());
         tokio::pin!(forwarding);
         self.replicas.link(&self.address, link, forwarder);
         self.replicas.look(now());
@@ -159,6 +162,7 @@ impl Contact {
                 state = next(&mut states) => state?,
                 ended = &mut forwarding => return ended.and(Err(Status::unavailable("it ended"))),
             };
+            clock.set(state.clock_ms);
             self.replicas.heard(&self.address, state, now());
         }
     }

@@ -35,6 +35,7 @@ use super::{
     failure,
     handshakes::{Handshake, Handshakes},
     identity::Identity,
+    operations::Operations,
     tls::Tls,
 };
 
@@ -91,6 +92,21 @@ pub struct ListenerMetrics {
     pub evicted: Counter,
 }
 
+impl ListenerMetrics {
+    /// Names them, under `carillon_<plane>_listener_`.
+    pub fn register(&self, operations: &Operations, plane: &str) {
+        operations.register(&format!("{plane}_listener"), |registry| {
+            registry.register("accepted", "Connections accepted", self.accepted.clone());
+            let failed = self.failed.clone();
+            registry.register("failed", "Connections that ended early", failed);
+            let exhausted = self.exhausted.clone();
+            registry.register("exhausted", "Times no file descriptor was left", exhausted);
+            let evicted = self.evicted.clone();
+            registry.register("evicted", "Connections without a request that made room", evicted);
+        });
+    }
+}
+
 impl Listener {
     /// Accepts and serves until `shutdown`; then finishes what is in flight, for at most ten seconds.
     pub async fn serve(self, metrics: ListenerMetrics, shutdown: impl Future<Output = ()>) {
@@ -105,10 +121,6 @@ impl Listener {
             let place = tokio::select! {
                 () = &mut shutdown => break,
                 place = Arc::clone(&places).acquire_owned() => place,
-            };
-            let handshake = tokio::select! {
-                () = &mut shutdown => break,
-                handshake = handshakes.begin() => handshake,
             };
             let accepted = tokio::select! {
                 () = &mut shutdown => break,
@@ -126,6 +138,11 @@ impl Listener {
             };
             pauses = 0;
             metrics.accepted.inc();
+            // Begun by who is there: its time would run while nobody comes.
+            let handshake = tokio::select! {
+                () = &mut shutdown => break,
+                handshake = handshakes.begin() => handshake,
+            };
             let connection = Accepted {
                 tcp,
                 address,

@@ -64,7 +64,9 @@ fn measure(node: &Node, options: &Options, case: Case) -> anyhow::Result<Deltas>
     let mut costs: [Vec<Cost>; 2] = Default::default();
     // The first round warms up.
     for round in 0..=options.rounds {
-        [&mut deltas, &mut full].map(Stream::begin);
+        for stream in [&mut deltas, &mut full] {
+            stream.begin();
+        }
         for data in telemetry.by_ref().take(options.events as usize) {
             deltas.publish(data, node)?;
             full.publish(&same, node)?;

@@ -11,6 +11,7 @@ mod connection;
 mod counts;
 mod grpc;
 mod hostile;
+mod idle;
 mod limits;
 mod links;
 mod order;
