@@ -63,23 +63,12 @@ pub(crate) async fn start() -> Fixture {
 
 pub(crate) async fn start_with(options: Options, clock: Clock) -> Fixture {
     let control_plane = ControlPlane::default();
-    let address = control_plane.listen().await;
-    Fixture { control_plane, ..start_before(options, clock, address).await }
-}
-
-/// A gateway whose control plane is whatever is at that address.
-pub(crate) async fn start_before(
-    options: Options,
-    clock: Clock,
-    control_plane: SocketAddr,
-) -> Fixture {
-    let replicas = replicas(&[control_plane]);
+    let replicas = replicas(&[control_plane.listen().await]);
     let (sender, receiver): (_, AppsReceiver) = watch::channel(Some(apps()));
     let gateway = Gateway::with_clock(options, receiver, replicas, clock);
     let operations = Operations::default();
     gateway.register(&operations);
     let address = serve(&gateway).await;
-    let control_plane = ControlPlane::default();
     Fixture { address, gateway, operations, control_plane, apps: sender }
 }
 

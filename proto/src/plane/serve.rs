@@ -261,12 +261,12 @@ impl Accepted {
     async fn serve(self, servers: &Servers) -> Result<(), String> {
         let handshake = Arc::clone(&self.handshake);
         tokio::select! {
-            served = self.serve_to_end(servers) => served,
+            served = self.converse(servers) => served,
             () = handshake.lost() => Err("no request in time".to_owned()),
         }
     }
 
-    async fn serve_to_end(self, servers: &Servers) -> Result<(), String> {
+    async fn converse(self, servers: &Servers) -> Result<(), String> {
         // A small event must not wait for more to come.
         let _ = self.tcp.set_nodelay(true);
         let peer = Peer { address: self.address, encrypted: self.acceptor.is_some() };

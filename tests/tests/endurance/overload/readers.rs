@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{Server, quantile};
-use crate::size::{say, size};
+use crate::size::{is_full, say, size};
 
 /// What is published, and to whom: in each channel so many read, and in the second run as many do not.
 #[derive(Clone, Copy)]
@@ -29,7 +29,7 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(30);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_not_read_is_closed_and_the_others_do_not_notice() {
     let load = size(
-        Load { channels: 1, each: 10, per_second: 100, run: Duration::from_secs(10) },
+        Load { channels: 1, each: 5, per_second: 50, run: Duration::from_secs(14) },
         Load { channels: 10, each: 100, per_second: 200, run: Duration::from_secs(30) },
     );
     let _place = Place::take(true).await;
@@ -66,9 +66,10 @@ async fn who_does_not_read_is_closed_and_the_others_do_not_notice() {
     ));
     assert!(closed < CLOSED_WITHIN, "{closed:?}");
     assert!(grown < 256 << 10, "{grown} KiB");
-    // Programs that are not optimised, on a machine that others use too, are late by themselves.
-    let bound = base.mul_f64(1.5) + Duration::from_millis(size(1_000, 5));
-    assert!(beside < bound, "{beside:?} with, {base:?} without");
+    // In the everyday run the programs are not optimised and others use the machine: there it counts
+    // that every reader has had every event.
+    let bound = base.mul_f64(1.5) + Duration::from_millis(5);
+    assert!(!is_full() || beside < bound, "{beside:?} with, {base:?} without");
     drop(slow);
 }
 
