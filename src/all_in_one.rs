@@ -54,7 +54,7 @@ pub(crate) async fn start(
     config.control_plane.expect_nodes = 1;
     config.control_plane.admin_token = Some(admin_token(&config)?);
 
-    let operations = Operations::default();
+    let operations = Operations::new(&config.metrics);
     let loaded = operations.condition("settings");
     tokio::spawn(control_plane::when_loaded(settings.clone(), loaded));
     let control_plane = ControlPlane::start(

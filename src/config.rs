@@ -22,6 +22,9 @@ pub(crate) struct Config {
     /// Key of the certificate, PEM
     #[arg(long, requires = "tls_certificate", value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
+    /// What is measured.
+    #[command(flatten)]
+    pub(crate) metrics: proto::plane::metrics::Options,
     /// The gateway's.
     #[command(flatten)]
     pub(crate) gateway: gateway::config::Options,

@@ -5,7 +5,7 @@ mod cli;
 mod config;
 mod welcome;
 
-use proto::plane::{self, log, shutdown};
+use proto::plane::{self, log, shutdown, traces};
 
 /// An event makes some sixty short-lived allocations on its way, on several threads.
 #[global_allocator]
@@ -32,5 +32,6 @@ async fn main() -> anyhow::Result<()> {
         .after_help(format!("Commands: carillon {} (each with --help)", cli::COMMANDS.join(" | ")));
     let program: Program = plane::config::read_or_exit(command);
     log::start(&program.common)?;
+    let _traces = traces::start(&program.common.traces, "carillon")?;
     all_in_one::start(program.config, shutdown::on_signal()).await?.wait().await
 }

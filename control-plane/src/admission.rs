@@ -35,6 +35,7 @@ pub fn check(draft: Draft, limits: &Limits, message_id: MessageId) -> Result<Pub
         excluded,
         info: draft.info,
         message_id,
+        traceparent: draft.traceparent,
     })
 }
 

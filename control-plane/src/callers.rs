@@ -67,7 +67,7 @@ impl Callers {
         };
         let cost = u32::try_from(channels.max(1)).unwrap_or(u32::MAX);
         self.publishes.take((&app.id, per_second), cost, call, now).map(Some).map_err(|quota| {
-            self.metrics.rate_limited.inc();
+            self.metrics.limited(app, &self.metrics.rate_limited);
             limited(quota, |ms| {
                 format!(
                     "the app may publish {per_second} events per second (one per channel); this \
@@ -117,7 +117,7 @@ impl Callers {
             return Ok(None);
         };
         self.reads.take((&app.id, per_second), 1, call, now).map(Some).map_err(|quota| {
-            self.metrics.reads_limited.inc();
+            self.metrics.limited(app, &self.metrics.reads_limited);
             limited(quota, |ms| {
                 format!("the app may read {per_second} times per second; try again in {ms} ms")
             })

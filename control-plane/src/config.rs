@@ -81,6 +81,9 @@ pub struct Config {
     /// Key of the certificate, PEM
     #[arg(long, requires = "tls_certificate", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
+    /// What is measured.
+    #[command(flatten)]
+    pub metrics: proto::plane::metrics::Options,
     /// Security between planes.
     #[command(flatten)]
     pub internal_tls: InternalTls,

@@ -65,7 +65,9 @@ impl Texts {
     }
 
     fn add_draft(&mut self, draft: &Draft) {
-        let Draft { name, data, channels, socket_id, info, tags, delta, idempotency_key } = draft;
+        // The same publish may be tried again within another trace.
+        let Draft { name, data, channels, socket_id, info, tags, delta, idempotency_key, .. } =
+            draft;
         self.add(name.as_bytes());
         self.add_choice(data.as_ref(), |all, data| all.add(data));
         self.add(&(channels.len() as u64).to_be_bytes());

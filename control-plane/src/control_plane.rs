@@ -26,6 +26,7 @@ use tonic::service::Routes;
 use crate::{
     callers::Callers,
     config::Options,
+    console::{Console, cluster, history::History},
     credentials,
     dispatch::Dispatcher,
     events::Events,
@@ -34,6 +35,7 @@ use crate::{
     nodes::Nodes,
     publisher::{Publisher, Ways},
     replicas::{Identity, Replicas, discovery::Discovery, service::Peering},
+    rpc::RpcMetrics,
     settings::{AdminTokens, Settings},
     shards::{Budget, Shards},
     webhooks::{WebhookMetrics, WebhookOptions, Webhooks},
@@ -69,6 +71,8 @@ pub struct ControlPlane {
     events: Events,
     peering: Peering,
     admin_tokens: AdminTokens,
+    rpcs: RpcMetrics,
+    history: History,
     internal_gate: Gate,
     operations_gate: Gate,
 }
@@ -82,13 +86,16 @@ impl ControlPlane {
         settings: Settings,
         operations: &Operations,
     ) -> Self {
-        let metrics = DispatchMetrics::default();
+        let metrics = DispatchMetrics::new(settings.apps(), operations.apps_max());
+        let rpcs = RpcMetrics::default();
+        operations.register("control_plane", |registry| rpcs.register(registry));
         operations.register("dispatch", |registry| metrics.register(registry));
         settings.register(operations);
         let owner = new_owner();
         let ttl = Duration::from_secs(options.cache_ttl_seconds);
         let cache = Budget::new(ttl, options.cache_bytes_max, metrics.cache_evictions.clone());
         let (shards, nodes) = (Arc::new(Shards::new(owner, cache)), Arc::new(Nodes::new(owner)));
+        operations.register("dispatch", |registry| shards.register(registry));
         let message_ids = Arc::new(MessageIds::new(random()));
         let warm = operations.condition("nodes");
         let name = cluster.name.unwrap_or_else(|| format!("control-plane-{:08x}", random() as u32));
@@ -129,12 +136,25 @@ impl ControlPlane {
             message_ids,
             plaintext_allowed: options.allow_plaintext_credentials,
         };
+        let history = History::default();
+        let (counted, nodes) = (dispatcher.metrics.clone(), Arc::clone(&dispatcher.nodes));
+        tokio::spawn(history.clone().record(counted, nodes));
         let admin_tokens = AdminTokens::new(options.admin_token.as_deref());
         let internal_gate = Gate::new(authorize::INTERNAL);
         let operations_gate = Gate::new(authorize::OPERATIONS);
         operations.register("internal", |registry| internal_gate.register(registry));
         operations.register("operations", |registry| operations_gate.register(registry));
-        Self { settings, dispatcher, events, peering, admin_tokens, internal_gate, operations_gate }
+        Self {
+            settings,
+            dispatcher,
+            events,
+            peering,
+            admin_tokens,
+            rpcs,
+            history,
+            internal_gate,
+            operations_gate,
+        }
     }
 
     /// What gateways and nodes call, over the network.
@@ -146,7 +166,8 @@ impl ControlPlane {
             .add_service(self.dispatch_service())
             .add_service(self.settings.settings_service())
             .add_service(peers);
-        self.internal_gate.guard(routes.routes().prepare().into_axum_router())
+        let router = self.internal_gate.guard(routes.routes().prepare().into_axum_router());
+        self.rpcs.measured(router)
     }
 
     /// What a gateway and a node in the same process call.
@@ -164,15 +185,32 @@ impl ControlPlane {
         routes.add_service(events);
         reflection::add(&mut routes, &["carillon.v1.EventService"]);
         let router = routes.routes().prepare().into_axum_router();
-        router.layer(axum::middleware::from_fn(credentials::verify_body))
+        self.rpcs.measured(router.layer(axum::middleware::from_fn(credentials::verify_body)))
     }
 
-    /// What operators call: `AppService`, reflection, health.
+    /// What operators call: `AppService`, reflection, health; and what they look at.
     pub fn admin_router(&self) -> Router {
         let mut routes = Routes::builder();
         routes.add_service(self.settings.app_service(self.admin_tokens.clone()));
         reflection::add(&mut routes, &["carillon.v1.AppService"]);
-        self.operations_gate.guard(routes.routes().prepare().into_axum_router())
+        let calls = self.operations_gate.guard(routes.routes().prepare().into_axum_router());
+        self.rpcs.measured(calls).merge(self.console().router())
+    }
+
+    fn console(&self) -> Console {
+        let Dispatcher { shards, replicas, .. } = &self.dispatcher;
+        let parts = (Arc::clone(shards), Arc::clone(&self.dispatcher.nodes), Arc::clone(replicas));
+        Console {
+            administration: self.settings.apps_administration(self.admin_tokens.clone()),
+            tokens: self.admin_tokens.clone(),
+            publisher: self.events.publisher.clone(),
+            reads: self.events.reads.clone(),
+            message_ids: Arc::clone(&self.events.message_ids),
+            taps: self.dispatcher.metrics.taps.clone(),
+            cluster: cluster::Cluster::new(self.settings.clone(), parts),
+            history: self.history.clone(),
+            stopped: self.settings.stopped(),
+        }
     }
 
     /// Gives all shards to the other control planes, if there are any. Calls are served meanwhile, and

@@ -24,6 +24,7 @@ use proto::{
         TerminateUserConnectionsResponse, attach_request::Up,
         dispatch_service_server::DispatchService,
     },
+    replicas::age,
     status::from_rejection,
     watch::AppsReceiver,
 };
@@ -92,7 +93,8 @@ impl Dispatcher {
 
     fn answer(&self, beat: HeartbeatRequest) -> Result<HeartbeatResponse, Rejection> {
         let (owner, replicas) = (self.nodes.owner.0, self.replicas.list());
-        let answer = HeartbeatResponse { sequence: beat.sequence, owner, replicas };
+        let clock_ms = age::clock_ms();
+        let answer = HeartbeatResponse { sequence: beat.sequence, owner, replicas, clock_ms };
         if beat.node_id.is_empty() {
             return Ok(answer);
         }
@@ -141,6 +143,7 @@ impl DispatchService for Dispatcher {
         &self,
         request: Request<PublishRequest>,
     ) -> Result<Response<PublishResponse>, Status> {
+        fresh(&request)?;
         respond(self.publish_one(request.into_inner()).await)
     }
 
@@ -148,6 +151,7 @@ impl DispatchService for Dispatcher {
         &self,
         request: Request<PublishBatchRequest>,
     ) -> Result<Response<PublishBatchResponse>, Status> {
+        fresh(&request)?;
         respond(self.publish_several(request.into_inner()).await)
     }
 
@@ -176,6 +180,7 @@ impl DispatchService for Dispatcher {
         &self,
         request: Request<TerminateUserConnectionsRequest>,
     ) -> Result<Response<TerminateUserConnectionsResponse>, Status> {
+        fresh(&request)?;
         respond(self.terminate(request.into_inner()).await)
     }
 
@@ -209,6 +214,15 @@ impl DispatchService for Dispatcher {
         });
         Ok(Response::new(Box::pin(answers)))
     }
+}
+
+/// A call that arrives long after it was made has been given up, and is made elsewhere by now.
+fn fresh<T>(request: &Request<T>) -> Result<(), Status> {
+    if !age::is_stale(age::called_ms(request.metadata())) {
+        return Ok(());
+    }
+    let message = "the call arrived more than two seconds after it was made; it may be tried again";
+    Err(from_rejection(&Rejection::new(Reason::Unavailable, message)))
 }
 
 fn respond<A>(answer: Result<A, Rejection>) -> Result<Response<A>, Status> {

@@ -5,6 +5,7 @@ use std::{pin::Pin, sync::Arc};
 use futures_util::Stream;
 use model::{App, Draft, MessageIds, Reason, Rejection};
 use proto::{
+    plane::traces::Span,
     status::from_rejection,
     v1::{
         Event, GetChannelRequest, GetChannelResponse, ListChannelUsersRequest,
@@ -21,7 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     credentials::{self, Call},
-    publisher::{Pending, Publisher},
+    publisher::{Pending, Publisher, traced},
     reads::Reads,
 };
 
@@ -82,8 +83,9 @@ impl Events {
         &self,
         app: &App,
         event: Option<Event>,
+        traceparent: String,
     ) -> Result<Pending<TriggerEventResponse>, Rejection> {
-        let draft = event.map(Draft::from).unwrap_or_default();
+        let draft = Draft { traceparent, ..event.map(Draft::from).unwrap_or_default() };
         self.publisher.publish(app, draft, self.message_ids.next()).await
     }
 
@@ -105,7 +107,7 @@ impl Events {
             let named = request.app_id.is_empty() || request.app_id == app_id;
             // The app may have been changed since the stream began.
             let published = match self.publisher.app(&app_id) {
-                Ok(app) if named => self.publish(&app, request.event).await,
+                Ok(app) if named => self.publish(&app, request.event, String::new()).await,
                 Ok(_) => Err(Rejection::field(
                     Reason::InvalidInput,
                     "app_id",
@@ -117,6 +119,12 @@ impl Events {
             next = requests.next().await.and_then(Result::ok);
         }
     }
+}
+
+/// The trace that a publish of a backend begins, or goes on with.
+fn span<T>(request: &Request<T>) -> Span {
+    let parent = request.metadata().get("traceparent").and_then(|value| value.to_str().ok());
+    Span::root("control plane publish", parent)
 }
 
 fn unix_seconds() -> u64 {
@@ -158,11 +166,14 @@ impl EventService for Events {
         &self,
         request: Request<TriggerEventRequest>,
     ) -> Result<Response<TriggerEventResponse>, Status> {
+        let span = span(&request);
         let call = async {
             let app_id = &request.get_ref().app_id;
             let app = self.authenticate(app_id, &request, ("TriggerEvent", true))?;
             let event = request.into_inner().event.unwrap_or_default();
-            self.publisher.publish_at_home(&app, event, self.message_ids.next()).await
+            let traceparent = span.traceparent();
+            let traced = (self.message_ids.next(), &*traceparent);
+            self.publisher.publish_at_home(&app, event, traced).await
         };
         call.await.map(Response::new).map_err(|rejection| from_rejection(&rejection))
     }
@@ -171,10 +182,11 @@ impl EventService for Events {
         &self,
         request: Request<TriggerEventBatchRequest>,
     ) -> Result<Response<TriggerEventBatchResponse>, Status> {
+        let span = span(&request);
         let call = async {
             let app_id = &request.get_ref().app_id;
             let app = self.authenticate(app_id, &request, ("TriggerEventBatch", true))?;
-            let drafts = request.into_inner().events.into_iter().map(Draft::from).collect();
+            let drafts = traced(request.into_inner().events, &span.traceparent());
             let id = self.message_ids.next();
             self.publisher.publish_batch(&app, drafts, "", id).await?.delivered().await
         };
@@ -185,11 +197,13 @@ impl EventService for Events {
         &self,
         request: Request<SendToUserRequest>,
     ) -> Result<Response<SendToUserResponse>, Status> {
+        let span = span(&request);
         let call = async {
             let app_id = &request.get_ref().app_id;
             let app = self.authenticate(app_id, &request, ("SendToUser", true))?;
             let SendToUserRequest { user_id, event, .. } = request.into_inner();
-            let draft = event.map(Draft::from).unwrap_or_default();
+            let mut draft = event.map(Draft::from).unwrap_or_default();
+            draft.traceparent = span.traceparent();
             let id = self.message_ids.next();
             self.publisher.send_to_user(&app, &user_id, draft, id).await?.delivered().await
         };

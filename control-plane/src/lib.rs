@@ -32,7 +32,11 @@ pub mod replicas;
 
 pub mod webhooks;
 
+pub mod console;
+
 pub mod metrics;
+pub mod rpc;
+pub mod tap;
 
 pub use control_plane::{Cluster, ControlPlane};
 pub use running::{Running, settings as open_settings, start, when_loaded};

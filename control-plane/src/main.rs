@@ -1,6 +1,6 @@
 //! The control plane as a program.
 
-use proto::plane::{config, log, shutdown};
+use proto::plane::{config, log, shutdown, traces};
 
 /// Everything the command line may say.
 #[derive(clap::Args, Debug)]
@@ -18,5 +18,6 @@ async fn main() -> anyhow::Result<()> {
         .about("Carillon's control plane: settings, admission, dispatch");
     let program: Program = config::read_or_exit(command);
     log::start(&program.common)?;
+    let _traces = traces::start(&program.common.traces, "carillon-control-plane")?;
     control_plane::start(program.config, shutdown::on_signal()).await?.wait().await
 }

@@ -1,9 +1,29 @@
 //! What a control plane counts besides its settings.
 
+use model::{App, AppId};
 use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge},
-    registry::Registry,
+    registry::{Registry, Unit},
 };
+use proto::{
+    plane::metrics::{AppCounters, reading::Name},
+    watch::AppsReceiver,
+};
+
+use crate::{
+    shards::Dispatched,
+    tap::{Seen, Taps},
+};
+
+/// What is counted per app.
+const OF_APPS: [Name; 3] = [
+    Name::new("app_events", "Events of an app admitted, one per channel"),
+    Name::new("app_client_events", "Events that clients of an app published"),
+    Name::new("app_rate_limited", "Publishes and reads refused by the app's own limit"),
+];
+const EVENTS: usize = 0;
+const CLIENT_EVENTS: usize = 1;
+const RATE_LIMITED: usize = 2;
 
 /// Counters and gauges of admission and dispatch.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +60,8 @@ pub struct DispatchMetrics {
     pub recovered: Counter,
     /// Times this process stood still.
     pub stalls: Counter,
+    /// Events of former owners that nodes told of too late.
+    pub recovered_late: Counter,
     /// Messages sent on to other control planes.
     pub forwarded: Counter,
     /// Messages for other control planes that were dropped.
@@ -62,9 +84,45 @@ pub struct DispatchMetrics {
     pub queued_events: Gauge,
     /// Bytes on their way to nodes.
     pub queued_bytes: Gauge,
+    /// Who follows events.
+    pub taps: Taps,
+    of_apps: Option<AppCounters>,
 }
 
 impl DispatchMetrics {
+    /// Nothing counted yet; `apps_max` apps are counted on their own.
+    #[must_use]
+    pub fn new(apps: AppsReceiver, apps_max: usize) -> Self {
+        let of_apps = Some(AppCounters::new(apps, apps_max, &OF_APPS));
+        Self { of_apps, ..Self::default() }
+    }
+
+    /// A backend's event has been dispatched to one of its channels. `seen` is what [`Taps::look`] gave.
+    pub fn published(&self, app: &AppId, seen: Option<Seen>, dispatched: Dispatched) {
+        self.events.inc();
+        self.count(app, EVENTS);
+        self.taps.show(app, seen, (dispatched.subscriptions, dispatched.nodes));
+    }
+
+    /// A client's event has been dispatched.
+    pub fn relayed(&self, app: &AppId, seen: Option<Seen>, dispatched: Dispatched) {
+        self.client_events.inc();
+        self.count(app, CLIENT_EVENTS);
+        self.taps.show(app, seen, (dispatched.subscriptions, dispatched.nodes));
+    }
+
+    /// A publish or read was refused by the app's limit.
+    pub fn limited(&self, app: &App, counter: &Counter) {
+        counter.inc();
+        self.count(&app.id, RATE_LIMITED);
+    }
+
+    fn count(&self, app: &AppId, counter: usize) {
+        if let Some(of_apps) = &self.of_apps {
+            of_apps.add(app.as_str(), counter, 1);
+        }
+    }
+
     /// Names them.
     pub fn register(&self, registry: &mut Registry) {
         let mut counter = |name: &str, help: &str, counter: &Counter| {
@@ -86,6 +144,7 @@ impl DispatchMetrics {
         counter("shard_losses", "Shards that another control plane took", &self.shards_lost);
         counter("recovered_events", "Events dispatched again in a takeover", &self.recovered);
         counter("stalls", "Times this process stood still", &self.stalls);
+        counter("recovered_late", "Events of former owners told of too late", &self.recovered_late);
         counter("forwards", "Messages sent on to other control planes", &self.forwarded);
         counter("forwards_dropped", "Messages to others that were dropped", &self.forwards_dropped);
         counter("sent_again", "Events sent once more to a new owner", &self.sent_again);
@@ -97,8 +156,15 @@ impl DispatchMetrics {
         gauge("peers", "Other control planes that are alive", &self.peers);
         gauge("channels", "Channels with interest", &self.channels);
         gauge("idempotency_keys", "Idempotency keys that are remembered", &self.keys);
-        gauge("cache_bytes", "Bytes of the last events of cache channels", &self.cache_bytes);
         gauge("node_queue_events", "Events on their way to nodes", &self.queued_events);
-        gauge("node_queue_bytes", "Bytes on their way to nodes", &self.queued_bytes);
+        let mut bytes = |name: &str, help: &str, gauge: &Gauge| {
+            registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
+        };
+        bytes("cache", "Bytes of the last events of cache channels", &self.cache_bytes);
+        bytes("node_queue", "Bytes on their way to nodes", &self.queued_bytes);
+        self.taps.register(registry);
+        if let Some(of_apps) = &self.of_apps {
+            of_apps.register(registry);
+        }
     }
 }

@@ -464,6 +464,21 @@ impl Node {
         self.draining.load(Ordering::Acquire)
     }
 
+    /// Whether publishers wait for it.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        let state = self.state();
+        state.attached && state.healthy
+    }
+
+    /// How long the oldest event has been on its way.
+    #[must_use]
+    pub fn lag(&self, now: Instant) -> Duration {
+        let state = self.state();
+        let oldest = state.queue.front();
+        oldest.map_or(Duration::ZERO, |queued| now.saturating_duration_since(queued.at))
+    }
+
     /// Events and bytes on their way.
     #[must_use]
     pub fn depth(&self) -> (usize, usize) {

@@ -175,6 +175,22 @@ impl Nodes {
         known.by_id.get(&NodeId(Arc::from(id))).filter(|node| node.boot == boot).map(Arc::clone)
     }
 
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Node>> {
+        self.known().by_id.values().cloned().collect()
+    }
+
+    /// Connections by app and node.
+    #[must_use]
+    pub fn connections(&self) -> Vec<(AppId, NodeId, u32)> {
+        let known = self.known();
+        let of_app = |(app, counts): (&AppId, &HashMap<NodeId, u32>)| -> Vec<_> {
+            counts.iter().map(|(node, count)| (app.clone(), node.clone(), *count)).collect()
+        };
+        known.connections.iter().flat_map(of_app).collect()
+    }
+
     /// Ends every node's stream, so that a process that stops need not wait for them.
     pub fn detach_all(&self, now: Instant) {
         for node in self.known().by_id.values() {

@@ -196,7 +196,7 @@ impl Publisher {
         &self,
         app: &App,
         call: Event,
-        message_id: MessageId,
+        (message_id, traceparent): (MessageId, &str),
     ) -> Result<TriggerEventResponse, Rejection> {
         let key = call.idempotency_key.as_str();
         if let Some(home) = self.home(app, key) {
@@ -205,6 +205,7 @@ impl Publisher {
                 event: Some(call.clone()),
                 message_id: convert::id_bytes(message_id.0),
                 forwarded: true,
+                traceparent: traceparent.to_owned(),
             };
             let answer = DispatchServiceClient::new(home).publish(request).await;
             if let Some(answer) = at_home(answer) {
@@ -213,7 +214,8 @@ impl Publisher {
                 });
             }
         }
-        self.publish(app, Draft::from(call), message_id).await?.delivered().await
+        let draft = Draft { traceparent: traceparent.to_owned(), ..Draft::from(call) };
+        self.publish(app, draft, message_id).await?.delivered().await
     }
 
     /// The other control plane that is the home of a key; `None` where there is no key, or it is at
@@ -299,11 +301,12 @@ impl Publisher {
     ) -> Result<Dispatched, Box<DispatchedEvent>> {
         let Parts { shards, replicas, metrics, .. } = &*self.parts;
         let cached = (event.cache_ttl_ms > 0 && replicas.has_peers()).then(|| event.clone());
+        let seen = metrics.taps.look((app, channel), &event);
         let dispatched = shards.dispatch((app, channel), event, to)?;
         if let Some(event) = cached {
             replicas.tell_all(&Forward::Cached(event));
         }
-        metrics.events.inc();
+        metrics.published(app, seen, dispatched);
         self.count(dispatched);
         Ok(dispatched)
     }
@@ -332,6 +335,12 @@ impl Publisher {
         self.parts.callers.retain_apps(now);
         self.parts.claims.forget_expired(now);
     }
+}
+
+/// The drafts of calls that belong to one trace.
+pub(crate) fn traced(calls: Vec<Event>, traceparent: &str) -> Vec<Draft> {
+    let draft = |call| Draft { traceparent: traceparent.to_owned(), ..Draft::from(call) };
+    calls.into_iter().map(draft).collect()
 }
 
 fn now() -> Instant {

@@ -13,28 +13,26 @@ pub mod service;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use model::{AppId, ChannelName, OwnerId, ShardId};
+use model::{AppId, OwnerId, ShardId};
 use proto::{
-    internal::{
-        AppDemand, Claimed, DispatchedEvent, FollowResponse, Holdings, Replica, ShardEpoch,
-    },
+    internal::{AppDemand, Claimed, FollowResponse, Holdings, Replica, ShardEpoch},
     link::Link,
+    replicas::age,
 };
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::{
-    ack::Ack,
     metrics::DispatchMetrics,
     node::Node,
     nodes::Nodes,
-    ownership::{Ownership, Steps},
-    shards::{Sending, Shards},
+    ownership::{Ownership, Standing, Steps},
+    shards::Shards,
 };
 use forward::{Forward, Forwarder};
 use peers::Peers;
@@ -68,6 +66,8 @@ pub struct Replicas {
     nodes: Arc<Nodes>,
     metrics: DispatchMetrics,
     state: Mutex<State>,
+    /// Addresses of others that have neither answered nor failed yet; one before they are looked up.
+    unasked: AtomicUsize,
     /// There are others: a copy for those who ask often.
     accompanied: AtomicBool,
     /// Counts changes of what this one holds, or of whom it knows.
@@ -112,7 +112,8 @@ impl Replicas {
         };
         let changes = watch::Sender::new(0);
         let (state, accompanied) = (Mutex::new(state), AtomicBool::new(false));
-        Arc::new(Self { me, shards, nodes, metrics, state, accompanied, changes })
+        let unasked = AtomicUsize::new(1);
+        Arc::new(Self { me, shards, nodes, metrics, state, unasked, accompanied, changes })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -147,6 +148,23 @@ impl Replicas {
     #[must_use]
     pub fn held(&self) -> usize {
         self.state().ownership.held().count()
+    }
+
+    /// So many others are going to be asked for the first time.
+    pub fn will_ask(&self, others: usize) {
+        self.unasked.store(others, Ordering::Release);
+    }
+
+    /// One of them has answered, or has failed to.
+    pub fn has_asked(&self) {
+        let fewer = |unasked: usize| unasked.checked_sub(1);
+        let _ = self.unasked.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer);
+    }
+
+    /// Whether all that may be there have been asked what is theirs.
+    #[must_use]
+    pub fn have_been_asked(&self) -> bool {
+        self.unasked.load(Ordering::Acquire) == 0
     }
 
     /// The most nodes that another control plane knows.
@@ -290,7 +308,10 @@ impl Replicas {
     pub fn claimed(&self, node: &Arc<Node>, answer: Claimed, now: Instant) {
         let mut state = self.state();
         state.ownership.refused(&answer.stale);
+        // What comes too late for its round is not sent again: its place was before what has been
+        // dispatched since. Whoever was waited for has it, or its publisher was told to try again.
         let late = state.rounds.recover(answer.round, answer.events);
+        self.metrics.recovered_late.inc_by(late as u64);
         if !answer.more {
             node.claimed(answer.round);
             if node.has_answered() && node.is_late() {
@@ -299,22 +320,7 @@ impl Replicas {
             }
         }
         drop(state);
-        self.resend(late, now);
         self.look(now);
-    }
-
-    /// What was recovered too late for its round: it goes out behind what is newer.
-    fn resend(&self, events: Vec<DispatchedEvent>, now: Instant) {
-        let eager = self.nodes.eager();
-        for event in events {
-            let Ok(app) = AppId::parse(&event.app_id) else { continue };
-            let (channel, ack) = (ChannelName::trusted(&event.channel), Ack::new());
-            let sending = Sending { eager: &eager, ack: Some(&ack), now };
-            if self.shards.dispatch((&app, &channel), event, sending).is_ok() {
-                self.metrics.recovered.inc();
-            }
-            ack.pay();
-        }
     }
 
     /// A peer says something of itself. `false`: it is this control plane.
@@ -371,6 +377,7 @@ impl Replicas {
             nodes,
             holdings,
             demands,
+            clock_ms: age::clock_ms(),
         };
         (said, state.version)
     }
@@ -395,6 +402,12 @@ impl Replicas {
     pub fn list(&self) -> Vec<Replica> {
         let state = self.state();
         std::iter::once(self.own(&state)).chain(state.peers.list()).collect()
+    }
+
+    /// The others, each by its internal listener, as ownership sees them.
+    #[must_use]
+    pub fn standings(&self) -> Vec<(String, Standing)> {
+        self.state().peers.by_address()
     }
 
     /// A link to the other control plane that is wanted for a shard; `None` where that is this one, or

@@ -92,8 +92,10 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let scheme = if internal_tls.is_some() { "https" } else { "http" };
     let operations_tls = config.options.operations_tls.listener()?;
     let settings = settings(&config.etcd_endpoints, &config.data, &config.options).await?;
-    let operations = Operations::default();
+    let operations = Operations::new(&config.metrics);
     let loaded = operations.condition("settings");
+    let accepting = operations.condition("accepting");
+    accepting.set(true);
     tokio::spawn(when_loaded(settings.clone(), loaded));
     let cluster = Cluster {
         name: config.name,
@@ -108,13 +110,15 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let internal = listener(internal_tcp, internal_tls, control_plane.internal_router());
     let admin = operations.router().merge(control_plane.admin_router());
     let admin = listener(operations_tcp, operations_tls, admin);
+    let accepted = ListenerMetrics::default();
+    accepted.register(&operations, "control_plane");
     let (stopped, finished) = (control_plane.clone(), control_plane.clone());
     let serving = tokio::spawn(async move {
-        let metrics = ListenerMetrics::default;
         let ended = CancellationToken::new();
         let drained = ended.clone();
         let stop = async {
             shutdown.cancelled().await;
+            accepting.set(false);
             stopped.hand_over().await;
             // By then what is in flight has been acknowledged, or is waited for no longer.
             tokio::time::sleep(2 * LAG_MAX).await;
@@ -123,9 +127,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         };
         tokio::join!(
             stop,
-            public.serve(metrics(), shutdown.clone().cancelled_owned()),
-            internal.serve(metrics(), drained.clone().cancelled_owned()),
-            admin.serve(metrics(), drained.clone().cancelled_owned()),
+            public.serve(accepted, shutdown.clone().cancelled_owned()),
+            internal.serve(ListenerMetrics::default(), drained.clone().cancelled_owned()),
+            admin.serve(ListenerMetrics::default(), drained.clone().cancelled_owned()),
         );
         finished.finish().await;
         info!("control plane has ended");

@@ -37,12 +37,14 @@ mod steps;
 mod store;
 mod stored;
 mod update_mask;
+mod watchers;
 mod world;
 mod writer;
 
 use current::Current;
 use envelope::Keyring;
 use follow::Follower;
+use watchers::Watchers;
 use writer::Writer;
 
 pub use admin::{AdminTokens, authorize};
@@ -52,6 +54,7 @@ pub use etcd::{EtcdOptions, EtcdStore};
 pub use file::FileStore;
 pub use service::SettingsWatch;
 pub use store::{Change, Changes, Entry, Fault, Freshness, Listing, Store, Written};
+pub use watchers::WatcherLook;
 
 /// How settings are kept and followed.
 #[derive(Clone, Debug)]
@@ -83,6 +86,7 @@ pub struct Settings {
     current: Arc<Current>,
     writer: Arc<Writer>,
     stopped: CancellationToken,
+    watchers: Watchers,
     _tasks: Arc<Vec<AbortOnDropHandle<()>>>,
 }
 
@@ -117,6 +121,7 @@ impl Settings {
             current,
             writer: Arc::new(writer),
             stopped: CancellationToken::new(),
+            watchers: Watchers::default(),
             _tasks: Arc::new(tasks),
         })
     }
@@ -137,18 +142,37 @@ impl Settings {
     #[must_use]
     pub fn settings_service(&self) -> SettingsServiceServer<SettingsWatch> {
         let (current, stopped) = (Arc::clone(&self.current), self.stopped.clone());
-        SettingsServiceServer::new(SettingsWatch { current, stopped })
+        let watchers = self.watchers.clone();
+        SettingsServiceServer::new(SettingsWatch { current, stopped, watchers })
     }
 
     /// For operators who have one of these tokens.
     #[must_use]
     pub fn app_service(&self, tokens: AdminTokens) -> AppServiceServer<AppsAdministration> {
-        AppServiceServer::new(AppsAdministration {
+        AppServiceServer::new(self.apps_administration(tokens))
+    }
+
+    /// The same, without gRPC around it.
+    #[must_use]
+    pub fn apps_administration(&self, tokens: AdminTokens) -> AppsAdministration {
+        AppsAdministration {
             current: Arc::clone(&self.current),
             writer: Arc::clone(&self.writer),
             tokens,
             stopped: self.stopped.clone(),
-        })
+        }
+    }
+
+    /// Who follows the settings at present.
+    #[must_use]
+    pub fn watchers(&self) -> Vec<WatcherLook> {
+        self.watchers.look()
+    }
+
+    /// Ends when the process stops.
+    #[must_use]
+    pub fn stopped(&self) -> CancellationToken {
+        self.stopped.clone()
     }
 
     /// Creates an app in a store that was never written to; tells whether it was.

@@ -22,7 +22,11 @@ use std::{
 };
 
 use model::{App, AppId, Apps, ChannelName, Limits, OwnerId, SHARDS, ShardId, UserId, UserInfo};
-use proto::internal::DispatchedEvent;
+use prometheus_client::registry::Registry;
+use proto::{
+    internal::DispatchedEvent,
+    plane::metrics::reading::{self, Name},
+};
 
 pub use cache::Budget;
 pub use reads::{ChannelNow, Cursor};
@@ -335,6 +339,23 @@ impl Shards {
         let count =
             |shard: &Mutex<Shard>| lock(shard).apps.values().map(HashMap::len).sum::<usize>();
         self.shards.iter().map(count).sum()
+    }
+
+    /// Shards that are dispatched here, and the highest of their epochs.
+    #[must_use]
+    pub fn epochs(&self) -> (usize, u64) {
+        let owned = self.shards.iter().filter_map(|shard| {
+            let shard = lock(shard);
+            shard.owned.then_some(shard.place.epoch)
+        });
+        owned.fold((0, 0), |(shards, most), epoch| (shards + 1, most.max(epoch)))
+    }
+
+    /// Registers the highest epoch.
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        let name = Name::new("shard_epoch_max", "Highest epoch of the shards dispatched here");
+        let shards = Arc::clone(self);
+        reading::gauge(registry, name, move || Some(shards.epochs().1 as f64));
     }
 
     /// How long the last event of a cache channel is shown.

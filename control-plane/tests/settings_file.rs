@@ -457,6 +457,7 @@ async fn planes_follow_every_change() {
         name: "test".into(),
         replicas: Replicas::start(Seeds::at([&address]).unwrap(), caller),
         last_known_good: None,
+        age: proto::plane::metrics::Age::default(),
     };
     let mut seen = watcher.spawn();
     until(&mut seen, |apps| apps.len() == 1_200).await;

@@ -2,6 +2,7 @@
 //! channels applied to their states.
 
 use std::{
+    fmt,
     sync::{Arc, MutexGuard},
     time::{Duration, Instant},
 };
@@ -11,8 +12,10 @@ use data_plane_core::frame;
 use model::{AppId, ChannelDelta, ChannelName, UserId, UserInfo};
 use proto::{
     internal::{DataForm, DispatchedEvent, Member, MemberVerdict, notice::Notice},
+    plane::traces::Span,
     v1::CachedEvent,
 };
+use tracing::debug;
 
 use crate::{
     inbox::{Delivery, Published, Step},
@@ -57,11 +60,13 @@ impl<'a> Batch<'a> {
             self.keep(&event, &frame, tags_shown);
         }
         let from_backend = event.data_form() == DataForm::Unspecified;
+        let span = span(&event);
+        debug!(message_id = %Hex(&event.message_id), app_id = event.app_id, channel = event.channel, "event delivered");
         let DispatchedEvent { app_id: app, channel, excluded, name, data, tags, delta, .. } = event;
         let tags = tags.map(|tags| tags.pairs);
         let shared = self.node.numbers.next();
         let event =
-            from_backend.then_some(Published { name, data, tags, tags_shown, delta, shared });
+            from_backend.then_some(Published { name, data, tags, tags_shown, delta, shared, span });
         let excluded = excluded.map(Into::into);
         self.push(Delivery { app, channel, excluded, frame, event }, threads);
     }
@@ -181,6 +186,22 @@ impl<'a> Batch<'a> {
         let tags = cached.tags.map(|tags| tags.pairs);
         Cached { frame, tags, until: self.now + Duration::from_millis(cached.ttl_ms.into()) }
     }
+}
+
+/// A message id as it comes, in a log.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// From here until the last shard thread has queued the event for its sockets.
+fn span(event: &DispatchedEvent) -> Span {
+    let mut span = Span::child("node deliver", &event.traceparent);
+    span.set("carillon.message_id", || Hex(&event.message_id).to_string());
+    span
 }
 
 fn names(event: &DispatchedEvent) -> Option<(AppId, ChannelName)> {

@@ -1,8 +1,11 @@
 //! The one queue into a shard thread, and its way of saying how far it is.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -12,6 +15,7 @@ use data_plane_core::{
 };
 use futures_util::task::AtomicWaker;
 use model::{AppId, Apps, ChannelName, SocketId, Tags, UserId};
+use proto::plane::traces::Span;
 
 use crate::{interest::ChannelKey, socket::Incoming, states::Join};
 
@@ -99,6 +103,8 @@ pub struct Published {
     pub tags_shown: bool,
     /// Deltas for this event: forced, forbidden, or as configured.
     pub delta: Option<bool>,
+    /// Ends with the delivery: when every thread has queued it for its sockets.
+    pub span: Span,
     /// Its number, and frames that all threads share.
     pub shared: Shared,
 }
@@ -123,31 +129,55 @@ impl Published {
 /// plane's queue of unacknowledged events, connections by the listener's cap.
 #[derive(Debug)]
 pub struct Inbox {
-    commands: Mutex<Vec<Command>>,
+    waiting: Mutex<Waiting>,
     waker: mio::Waker,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    commands: Vec<Command>,
+    /// When the first of them came.
+    oldest: Option<Instant>,
 }
 
 impl Inbox {
     /// A queue whose owner is woken through `waker`.
     #[must_use]
     pub fn new(waker: mio::Waker) -> Self {
-        Self { commands: Mutex::default(), waker }
+        Self { waiting: Mutex::default(), waker }
     }
 
     /// Puts a command behind those that wait; wakes the thread where there was none.
     pub fn push(&self, command: Command) {
-        let mut commands = self.commands.lock().expect("no holder panics");
-        let idle = commands.is_empty();
-        commands.push(command);
-        drop(commands);
+        let mut waiting = self.waiting.lock().expect("no holder panics");
+        let idle = waiting.commands.is_empty();
+        if idle {
+            waiting.oldest = Some(tokio::time::Instant::now().into_std());
+        }
+        waiting.commands.push(command);
+        drop(waiting);
         if idle && let Err(error) = self.waker.wake() {
             tracing::error!(%error, "a shard thread cannot be woken");
         }
     }
 
-    /// Takes all that waits.
-    pub fn take(&self, into: &mut Vec<Command>) {
-        std::mem::swap(into, &mut self.commands.lock().expect("no holder panics"));
+    /// Takes all that waits; returns since when it has.
+    pub fn take(&self, into: &mut Vec<Command>) -> Option<Instant> {
+        let mut waiting = self.waiting.lock().expect("no holder panics");
+        std::mem::swap(into, &mut waiting.commands);
+        waiting.oldest.take()
+    }
+
+    /// Commands that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiting.lock().expect("no holder panics").commands.len()
+    }
+
+    /// Whether no command waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 

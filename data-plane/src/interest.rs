@@ -433,9 +433,18 @@ impl Interest {
                         self.connections.remove(&app);
                     }
                 }
-                Some(Subject::Member(key)) => drop(self.members.remove(&key)),
+                Some(Subject::Member(key)) => self.forget_member(&key),
                 None => {}
             }
+        }
+    }
+
+    /// Memory is given back once most of it is empty.
+    fn forget_member(&mut self, key: &MemberKey) {
+        const KEPT: usize = 32;
+        self.members.remove(key);
+        if self.members.capacity() > KEPT && self.members.len() < self.members.capacity() / 8 {
+            self.members.shrink_to(self.members.len() * 2);
         }
     }
 
@@ -446,6 +455,11 @@ impl Interest {
                 self.channels.remove(app);
             }
         }
+    }
+
+    /// Calls back with each app and its connections here.
+    pub fn for_each_app(&self, mut tell: impl FnMut(&str, u32)) {
+        self.connections.iter().for_each(|(app, count)| tell(app.as_str(), count.own));
     }
 
     /// Channels with interest.

@@ -38,6 +38,7 @@ use proto::{
     plane::{
         descriptors,
         identity::Role,
+        metrics::{Age, age},
         operations::{Condition, Operations},
         serve::{Listener as HttpListener, ListenerMetrics},
         tls::Tls,
@@ -102,8 +103,9 @@ impl DataPlane {
         };
         let inboxes: Vec<_> =
             polls.iter().map(inbox).collect::<Result<_, _>>().context("no waker for a thread")?;
-        let node = Arc::new(Node::new(parts(options, surroundings.apps, inboxes)));
-        operations.register("data_plane", |registry| node.metrics.register(registry));
+        let apps_max = operations.apps_max();
+        let node = Arc::new(Node::new(parts(options, (surroundings.apps, apps_max), inboxes)));
+        operations.register("data_plane", |registry| metrics::register(&node, registry));
         for (thread, poll) in polls.into_iter().enumerate() {
             let shard_node = Arc::clone(&node);
             std::thread::Builder::new()
@@ -154,11 +156,16 @@ impl DataPlane {
     }
 }
 
-fn parts(options: &Options, apps: AppsReceiver, inboxes: Vec<Arc<Inbox>>) -> NodeParts {
+fn parts(
+    options: &Options,
+    (apps, metrics_apps_max): (AppsReceiver, usize),
+    inboxes: Vec<Arc<Inbox>>,
+) -> NodeParts {
     NodeParts {
         numbers: Numbers::new(random() as u64),
         inboxes: inboxes.into(),
         apps,
+        metrics_apps_max,
         limits: SocketLimits {
             message_bytes_max: options.message_bytes_max,
             outbox: OutboxLimits {
@@ -219,7 +226,7 @@ impl Running {
 
 /// Binds, starts and serves until `shutdown`; then drains.
 pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Running> {
-    let operations = Operations::default();
+    let operations = Operations::new(&config.metrics);
     let tcp = TcpListener::bind(config.listen).await.context("listen")?;
     let operations_tcp =
         TcpListener::bind(config.operations_listen).await.context("operations_listen")?;
@@ -233,13 +240,12 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         name: identity.node.to_string(),
         replicas: replicas.clone(),
         last_known_good: config.last_known_good.clone(),
+        age: Age::default(),
     };
-    let surroundings = Surroundings {
-        apps: watcher.spawn(),
-        replicas,
-        identity,
-        trusted_proxy_hops: config.trusted_proxy_hops,
-    };
+    let (age, apps) = (watcher.age.clone(), watcher.spawn());
+    operations.register("data_plane", |registry| age::register(registry, &age, &apps));
+    let surroundings =
+        Surroundings { apps, replicas, identity, trusted_proxy_hops: config.trusted_proxy_hops };
     let data_plane = DataPlane::start(&config.options, surroundings, &operations)?;
     let public = HttpListener { tcp, tls, router: data_plane.router(), connections_max: 10_000 };
     let probes = HttpListener {
@@ -250,6 +256,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     };
     let accepting = operations.condition("accepting");
     accepting.set(true);
+    let accepted = ListenerMetrics::default();
+    accepted.register(&operations, "data_plane");
     let drained = data_plane.clone();
     let serving = tokio::spawn(async move {
         let done = CancellationToken::new();
@@ -259,7 +267,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
             drained.drain().await;
             done.cancel();
         };
-        let public = public.serve(ListenerMetrics::default(), done.clone().cancelled_owned());
+        let public = public.serve(accepted, done.clone().cancelled_owned());
         let probes = probes.serve(ListenerMetrics::default(), done.clone().cancelled_owned());
         tokio::join!(drain, public, probes);
     });

@@ -1,6 +1,6 @@
 //! A node of its own.
 
-use proto::plane::{config, log, shutdown};
+use proto::plane::{config, log, shutdown, traces};
 
 /// What one thread allocates another one frees, and a crowd that has left must leave nothing behind.
 #[global_allocator]
@@ -22,6 +22,7 @@ async fn main() -> anyhow::Result<()> {
         .about("Carillon's data plane: holds the WebSockets");
     let process: Process = config::read_or_exit(command);
     log::start(&process.common)?;
+    let _traces = traces::start(&process.common.traces, "carillon-data-plane")?;
     data_plane::start(process.config, shutdown::on_signal()).await?.wait().await;
     Ok(())
 }

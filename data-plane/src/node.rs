@@ -71,6 +71,8 @@ pub struct NodeParts {
     pub drain_window: Duration,
     /// Sockets at most.
     pub sockets_max: u32,
+    /// Apps that have metrics of their own.
+    pub metrics_apps_max: usize,
     /// Numbers that no other life of this node has used.
     pub numbers: Numbers,
 }
@@ -83,7 +85,7 @@ impl Node {
     #[must_use]
     pub fn new(parts: NodeParts) -> Self {
         let threads = parts.inboxes.len();
-        let metrics = NodeMetrics::default();
+        let metrics = NodeMetrics::new(parts.apps.clone(), parts.metrics_apps_max);
         Self {
             inboxes: parts.inboxes,
             apps: parts.apps,

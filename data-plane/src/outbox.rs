@@ -53,6 +53,12 @@ impl Outbox {
         self.bytes = self.frames.iter().map(|frame| frame.len()).sum();
     }
 
+    /// Frames and bytes that wait.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.frames.len(), self.bytes)
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

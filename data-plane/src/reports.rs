@@ -76,6 +76,12 @@ impl Reports {
         Ok(())
     }
 
+    /// Messages and bytes that wait, for all streams.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.messages, self.bytes)
+    }
+
     /// Takes the message that has waited longest for this stream.
     pub fn pop(&mut self, slot: Slot) -> Option<Up> {
         let up = self.queues[slot].as_mut()?.waiting.pop_front()?;

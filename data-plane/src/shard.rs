@@ -4,6 +4,7 @@
 //! once to every socket that has something waiting: events that wait together leave in one write.
 
 mod copies;
+mod measure;
 mod sessions;
 mod subscriptions;
 mod watchers;
@@ -23,6 +24,7 @@ use tracing::debug;
 use self::{copies::Copies, watchers::Watchers};
 use crate::{
     inbox::{Command, Delivery, Inbox, Progress, Step},
+    metrics::Savings,
     node::Node,
     outbox::Frame,
     socket::{Flushed, Incoming, Received, Socket},
@@ -66,6 +68,8 @@ pub struct Shard {
     effects: Vec<Effect>,
     draining: Option<Drain>,
     stopped: bool,
+    /// The subscriptions here that the node's sum contains.
+    subscriptions_told: i64,
 }
 
 /// Closing all sockets at a fixed pace.
@@ -98,6 +102,7 @@ impl Shard {
             effects: Vec::new(),
             draining: None,
             stopped: false,
+            subscriptions_told: 0,
         }
     }
 
@@ -122,24 +127,28 @@ impl Shard {
             }
             now = clock();
             self.read_ready(&events, now);
-            self.run_commands(&mut commands, now);
+            let mut oldest = self.run_commands(&mut commands, now);
             if self.dirty.len() >= COALESCE_SOCKETS {
                 // This flush takes long, and publishers have just been answered: what they publish
                 // next may leave with it.
                 std::thread::yield_now();
-                self.run_commands(&mut commands, now);
+                let later = self.run_commands(&mut commands, now);
+                oldest = oldest.or(later);
             }
             self.expire(now);
             self.drain(now);
             self.flush();
+            self.measure(oldest);
         }
     }
 
-    fn run_commands(&mut self, commands: &mut Vec<Command>, now: Instant) {
-        self.inbox.take(commands);
+    /// Runs what waits; returns since when the first of it has.
+    fn run_commands(&mut self, commands: &mut Vec<Command>, now: Instant) -> Option<Instant> {
+        let oldest = self.inbox.take(commands);
         for command in commands.drain(..) {
             self.run_command(command, now);
         }
+        oldest
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
@@ -252,6 +261,7 @@ impl Shard {
             }
         };
         let (app, channel, excluded) = (&*delivery.app, &*delivery.channel, delivery.excluded);
+        let mut savings = Savings::default();
         let pushed =
             match &delivery.event {
                 None => hub.deliver(app, channel, excluded, |key| push(key, &plain)),
@@ -262,12 +272,15 @@ impl Shard {
                     hub.deliver_event((app, channel), (&event, excluded), writer, |key, form| {
                         match form {
                             Form::Plain => push(key, &plain),
-                            Form::Own(frame) => push(key, copies.of(frame)),
+                            Form::Own(frame) => {
+                                savings.add(delivery.frame.len(), frame.len());
+                                push(key, copies.of(frame));
+                            }
                         }
                     })
                 }
             };
-        self.node.metrics.deliveries.inc_by(pushed.into());
+        self.node.metrics.delivered(app, pushed, savings);
         for key in std::mem::take(&mut self.slow) {
             self.close(key, CloseCode::SlowConsumer, now);
         }
@@ -389,6 +402,7 @@ impl Shard {
                 Flushed::Empty | Flushed::Blocked => {}
                 Flushed::Broken => self.drop_socket(key),
             }
+            self.measure_outbox(key);
         }
         if self.dirty.is_empty() {
             self.dirty = dirty;

@@ -49,6 +49,8 @@ pub struct Socket {
     pub closing: Option<Instant>,
     /// The session's next timeout. Timers that were set for another time mean nothing.
     pub wake_at: Instant,
+    /// The frames and bytes of its outbox that the node's sums contain.
+    pub counted: (i64, i64),
     protocol: WebSocketContext,
     outbox: Outbox,
 }
@@ -119,6 +121,7 @@ impl Socket {
             dirty: false,
             closing: None,
             wake_at: now,
+            counted: (0, 0),
             protocol,
             outbox: Outbox::default(),
         }
@@ -182,6 +185,13 @@ impl Socket {
     #[must_use]
     pub fn has_waiting(&self) -> bool {
         !self.outbox.is_empty() || self.transport.wants_write()
+    }
+
+    /// Frames and bytes that wait to be written.
+    #[must_use]
+    pub fn waiting(&self) -> (i64, i64) {
+        let (frames, bytes) = self.outbox.waiting();
+        (frames as i64, bytes as i64)
     }
 
     /// Writes what waits, as far as the socket takes it.

@@ -233,7 +233,7 @@ impl DispatchService for Mouth {
             let HeartbeatRequest { sequence, owners, .. } = beat?;
             *this.owners.lock().unwrap() = owners;
             let replicas = this.replicas.lock().unwrap().clone();
-            Ok(HeartbeatResponse { sequence, owner: this.owner, replicas })
+            Ok(HeartbeatResponse { sequence, owner: this.owner, replicas, clock_ms: 0 })
         });
         Ok(Response::new(Box::pin(answers)))
     }

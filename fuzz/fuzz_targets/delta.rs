@@ -6,12 +6,14 @@
 
 #![no_main]
 
+#[path = "../../data-plane/core/tests/decoder/compact.rs"]
+mod compact;
 #[path = "../../data-plane/core/tests/decoder/fossil.rs"]
 mod fossil;
 #[path = "../../data-plane/core/tests/decoder/vcdiff.rs"]
 mod vcdiff;
 
-use data_plane_core::delta::Encoder;
+use data_plane_core::delta::{Encoder, Sequence};
 use libfuzzer_sys::fuzz_target;
 use model::DeltaAlgorithm;
 
@@ -32,6 +34,14 @@ fuzz_target!(|bytes: &[u8]| {
         let by_hand = apply(algorithm, base, &headed(algorithm, rest));
         drop((made_up, by_hand));
     }
+    let mut encoder = Encoder::default();
+    for target in [rest, &edited(base, rest), base, &[]] {
+        let payload = encoder.encode_compact((Sequence(5), Sequence(6)), base, target);
+        let frame = compact::Frame::parse(payload).expect("a frame of ours can be read");
+        assert!(frame.distance == 1 && frame.names(5));
+        assert_eq!(frame.apply(base).as_deref(), Ok(target));
+    }
+    drop(compact::Frame::parse(rest).map(|made_up| made_up.apply(base)));
 });
 
 fn apply(algorithm: DeltaAlgorithm, base: &[u8], delta: &[u8]) -> Result<Vec<u8>, &'static str> {

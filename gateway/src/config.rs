@@ -105,6 +105,9 @@ pub struct Config {
     /// what a load balancer needs to look elsewhere
     #[arg(long, default_value_t = 2_000, value_name = "MS")]
     pub drain_delay_ms: u64,
+    /// What is measured.
+    #[command(flatten)]
+    pub metrics: proto::plane::metrics::Options,
     /// Tuning.
     #[command(flatten)]
     pub options: Options,

@@ -117,7 +117,8 @@ async fn ask<A, F>(replica: &Replica, rpc: impl Fn(Client) -> F) -> Result<A, Re
 where
     F: Future<Output = Result<Response<A>, Status>>,
 {
-    let client = Client::new(replica.link.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
+    let link = replica.clock.stamp(replica.link.clone());
+    let client = Client::new(link).max_decoding_message_size(ANSWER_BYTES_MAX);
     let life = replica.life.clone().unwrap_or_default();
     tokio::select! {
         biased;
@@ -142,7 +143,7 @@ fn next(known: &[Replica], shard: ShardId, tried: &[u64]) -> Option<Replica> {
 
 #[cfg(test)]
 mod tests {
-    use proto::link;
+    use proto::{link, replicas::age::ClockThere};
     use tokio_util::sync::CancellationToken;
 
     use super::*;
@@ -150,7 +151,8 @@ mod tests {
     fn replica(name: &str, owner: u64, eligible: bool, alive: bool) -> Replica {
         let link = link::remote("http://127.0.0.1:1").unwrap();
         let life = alive.then(CancellationToken::new);
-        Replica { address: name.into(), name: name.into(), owner, eligible, link, life }
+        let clock = ClockThere::default();
+        Replica { address: name.into(), name: name.into(), owner, eligible, link, life, clock }
     }
 
     fn order(known: &[Replica], shard: ShardId) -> Vec<String> {

@@ -25,7 +25,8 @@ pub(crate) async fn publish(gateway: Gateway, signed: Signed) -> Result<Answer, 
     let request = PublishRequest {
         app_id: signed.app_id(),
         event: Some(event),
-        message_id: convert::id_bytes(gateway.message_id().0),
+        message_id: convert::id_bytes(signed.ids.message_id.0),
+        traceparent: signed.ids.traceparent,
         forwarded: false,
     };
     let published =
@@ -52,9 +53,10 @@ pub(crate) async fn publish_batch(gateway: Gateway, signed: Signed) -> Result<An
     let request = PublishBatchRequest {
         app_id: signed.app_id(),
         events,
-        message_id: convert::id_bytes(gateway.message_id().0),
+        message_id: convert::id_bytes(signed.ids.message_id.0),
         idempotency_key: key,
         forwarded: false,
+        traceparent: signed.ids.traceparent,
     };
     let published =
         gateway.control_planes().call(shard, request, |mut client, request| async move {

@@ -13,17 +13,28 @@ use std::{
 
 use axum::{Router, extract::Request};
 use model::{App, MessageId, MessageIds, Quota, Reason, Rejection};
+use prometheus_client::registry::Registry;
 use proto::{
     plane::{
         address,
         address_limit::{ADDRESSES_MAX, AddressLimit},
+        metrics::{
+            Age, AppCounters, age,
+            reading::{self, Name},
+        },
         operations::{Condition, Operations},
     },
     replicas::Replicas,
     watch::AppsReceiver,
 };
 
-use crate::{config::Options, control_planes::ControlPlanes, in_flight::InFlight, metrics::Metrics, router};
+use crate::{
+    config::Options,
+    control_planes::ControlPlanes,
+    in_flight::InFlight,
+    metrics::{Metrics, OF_APPS, REFUSALS, REQUESTS},
+    router,
+};
 
 /// Unix time in seconds.
 pub type Clock = fn() -> u64;
@@ -45,6 +56,8 @@ struct Parts {
     clock: Clock,
     draining: AtomicBool,
     accepting: OnceLock<Condition>,
+    /// What apps do; counted from [`Gateway::register`] on.
+    of_apps: OnceLock<AppCounters>,
 }
 
 /// What `/up` can say.
@@ -90,6 +103,7 @@ impl Gateway {
             clock,
             draining: AtomicBool::new(false),
             accepting: OnceLock::new(),
+            of_apps: OnceLock::new(),
         }))
     }
 
@@ -101,7 +115,13 @@ impl Gateway {
     /// Registers metrics and two conditions for readiness: "settings" holds when the first apps are
     /// known, "accepting" until [`Gateway::drain`].
     pub fn register(&self, operations: &Operations) {
-        operations.register("gateway", |registry| self.0.metrics.register(registry));
+        let of_apps = AppCounters::new(self.0.apps.clone(), operations.apps_max(), &OF_APPS);
+        operations.register("gateway", |registry| {
+            self.0.metrics.register(registry);
+            of_apps.register(registry);
+            self.register_addresses(registry);
+        });
+        let _ = self.0.of_apps.set(of_apps);
         let accepting = operations.condition("accepting");
         accepting.set(true);
         let _ = self.0.accepting.set(accepting);
@@ -112,6 +132,29 @@ impl Gateway {
                 settings.set(true);
             }
         });
+    }
+
+    /// Registers how old the settings are.
+    pub fn register_age(&self, operations: &Operations, age: &Age) {
+        operations.register("gateway", |registry| age::register(registry, age, &self.0.apps));
+    }
+
+    fn register_addresses(&self, registry: &mut Registry) {
+        let (parts, name) = (self.clone(), Name::new("address_windows", "Addresses counted"));
+        reading::gauge(registry, name, move || {
+            let addresses = parts.0.addresses.as_ref()?.lock().expect("no holder panics");
+            Some(addresses.len() as f64)
+        });
+    }
+
+    /// An app's signed request has been answered.
+    pub(crate) fn count_app(&self, app: &App, well: bool) {
+        if let Some(of_apps) = self.0.of_apps.get() {
+            of_apps.add(app.id.as_str(), REQUESTS, 1);
+            if !well {
+                of_apps.add(app.id.as_str(), REFUSALS, 1);
+            }
+        }
     }
 
     /// Says on `/up` and by readiness that this process is about to end. Requests are served as

@@ -45,7 +45,8 @@ impl InFlight {
 
     fn refuse(&self, what: &str) -> Rejection {
         self.refused.inc();
-        let message = format!("this gateway has all the {what} in its hands that it can; try again");
+        let message =
+            format!("this gateway has all the {what} in its hands that it can; try again");
         Rejection::new(Reason::Unavailable, message)
     }
 }

@@ -14,6 +14,7 @@ mod content;
 pub mod signed;
 
 mod body;
+mod call;
 mod channels;
 mod control_planes;
 mod events;

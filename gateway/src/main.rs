@@ -1,6 +1,6 @@
 //! A gateway of its own.
 
-use proto::plane::{config, log, shutdown};
+use proto::plane::{config, log, shutdown, traces};
 
 /// Options of the process.
 #[derive(clap::Args, Debug)]
@@ -18,5 +18,6 @@ async fn main() -> anyhow::Result<()> {
         .about("Carillon's gateway: REST in, gRPC out");
     let process: Process = config::read_or_exit(command);
     log::start(&process.common)?;
+    let _traces = traces::start(&process.common.traces, "carillon-gateway")?;
     gateway::start(process.config, shutdown::on_signal()).await?.wait().await
 }

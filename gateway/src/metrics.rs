@@ -2,11 +2,24 @@
 
 use axum::http::StatusCode;
 use prometheus_client::{
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
+use proto::plane::metrics::{SECONDS, reading::Name};
 
 type Labels = [(&'static str, &'static str); 1];
+
+/// What is counted per app.
+pub(crate) const OF_APPS: [Name; 2] = [
+    Name::new("app_requests", "Requests that an app has signed"),
+    Name::new(
+        "app_refusals",
+        "Requests that an app has signed and that were not answered with 200",
+    ),
+];
+/// The places in it.
+pub(crate) const REQUESTS: usize = 0;
+pub(crate) const REFUSALS: usize = 1;
 
 /// Counters and times; cheap to clone.
 #[derive(Clone, Debug)]
@@ -16,6 +29,10 @@ pub(crate) struct Metrics {
     classes: [Counter; 3],
     /// From the head of a publish to its answer, in seconds.
     pub publish_duration: Histogram,
+    /// From the head of any other request to its answer, in seconds.
+    pub read_duration: Histogram,
+    /// Requests that have no answer yet.
+    pub in_flight: Gauge,
     /// Requests over the limit of their address.
     pub addresses_refused: Counter,
     /// Windows given up because there were too many addresses.
@@ -32,12 +49,12 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let requests = Family::<Labels, Counter>::default();
         let classes = ["2xx", "4xx", "5xx"].map(|c| requests.get_or_create_owned(&[("class", c)]));
-        let bounds =
-            [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
         Self {
             requests,
             classes,
-            publish_duration: Histogram::new(bounds),
+            publish_duration: Histogram::new(SECONDS),
+            read_duration: Histogram::new(SECONDS),
+            in_flight: Gauge::default(),
             addresses_refused: Counter::default(),
             addresses_evicted: Counter::default(),
             bodies_over_cap: Counter::default(),
@@ -65,6 +82,14 @@ impl Metrics {
             Unit::Seconds,
             self.publish_duration.clone(),
         );
+        registry.register_with_unit(
+            "read_duration",
+            "From the head of a request that reads or terminates to its answer",
+            Unit::Seconds,
+            self.read_duration.clone(),
+        );
+        let help = "Requests that have no answer yet";
+        registry.register("requests_in_flight", help, self.in_flight.clone());
         let mut counter = |name: &str, help: &str, counter: &Counter| {
             registry.register(name, help, counter.clone());
         };

@@ -20,11 +20,12 @@ const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 /// Browsers show pages these headers only where they are named here.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After",
+    "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Request-Id",
 );
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
 const HEADERS: HeaderValue = HeaderValue::from_static(
-    "Authorization, Content-Type, Accept, X-Requested-With, X-Idempotency-Key, X-Pusher-Library",
+    "Authorization, Content-Type, Accept, X-Requested-With, X-Idempotency-Key, X-Pusher-Library, \
+     X-Request-Id, traceparent",
 );
 const DAY: HeaderValue = HeaderValue::from_static("86400");
 

@@ -1,6 +1,6 @@
 //! The route table.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use axum::{
     Router,
@@ -12,6 +12,7 @@ use http::{Method, StatusCode};
 use model::Rejection;
 
 use crate::{
+    call::Call,
     channels, events,
     gateway::Gateway,
     health,
@@ -64,17 +65,20 @@ async fn signed<F>(
 where
     F: Future<Output = Result<Answer, Rejection>>,
 {
+    let call = Call::begin(&gateway, &request);
     let (quota, counted) = gateway.count(&request);
+    let mut app = None;
     let outcome = match counted.and_then(|()| gateway.in_flight().enter()) {
-        Ok(_place) => match Signed::read(&gateway, request).await {
-            Ok(signed) => endpoint(gateway.clone(), signed).await,
+        Ok(_place) => match Signed::read(&gateway, request, call.ids()).await {
+            Ok(signed) => {
+                app = Some(Arc::clone(&signed.app));
+                endpoint(gateway.clone(), signed).await
+            }
             Err(rejection) => Err(rejection),
         },
         Err(rejection) => Err(rejection),
     };
-    let response = response::respond(outcome, quota);
-    gateway.metrics().answered(response.status());
-    response
+    call.answered(&gateway, app.as_deref(), response::respond(outcome, quota))
 }
 
 /// Status, slug and text for what is not in the table.

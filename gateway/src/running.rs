@@ -11,6 +11,7 @@ use proto::{
     convert,
     plane::{
         identity::Role,
+        metrics::Age,
         operations::Operations,
         serve::{Listener, ListenerMetrics},
         tls::Tls,
@@ -59,11 +60,14 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         name: format!("gateway at {address}"),
         replicas: replicas.clone(),
         last_known_good: config.last_known_good,
+        age: Age::default(),
     };
+    let age = watcher.age.clone();
     let gateway = Gateway::new(config.options, watcher.spawn(), replicas);
-    let (operations, metrics) = (Operations::default(), ListenerMetrics::default());
+    let (operations, metrics) = (Operations::new(&config.metrics), ListenerMetrics::default());
     gateway.register(&operations);
-    register(&operations, &metrics);
+    gateway.register_age(&operations, &age);
+    metrics.register(&operations, "gateway");
     info!(%address, %operations_address, encrypted = tls.is_some(), "gateway listens");
 
     let router = gateway.router();
@@ -108,16 +112,4 @@ pub fn caller() -> Caller {
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{address} cannot be bound"))
-}
-
-fn register(operations: &Operations, metrics: &ListenerMetrics) {
-    operations.register("gateway_listener", |registry| {
-        registry.register("accepted", "Connections accepted", metrics.accepted.clone());
-        let failed = metrics.failed.clone();
-        registry.register("failed", "Connections that ended early", failed);
-        let exhausted = metrics.exhausted.clone();
-        registry.register("exhausted", "Times no file descriptor was left", exhausted);
-        let evicted = metrics.evicted.clone();
-        registry.register("evicted", "Connections without a request that made room", evicted);
-    });
 }

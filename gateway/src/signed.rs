@@ -21,7 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 pub use claim::string_to_sign;
 pub use query::Query;
 
-use crate::{content, gateway::Gateway};
+use crate::{call::Ids, content, gateway::Gateway};
 use claim::{BodyClaim, Claim};
 use query::{Plus, decode};
 
@@ -34,6 +34,8 @@ pub(crate) struct Signed {
     pub head: Parts,
     /// The bytes that were signed.
     pub body: Bytes,
+    /// How the request is named.
+    pub ids: Ids,
     /// Room for the body among those in flight.
     _room: Option<OwnedSemaphorePermit>,
 }
@@ -41,11 +43,15 @@ pub(crate) struct Signed {
 impl Signed {
     /// Reads a request. The query alone decides whether the body is read at all: it covers the
     /// body's MD5.
-    pub(crate) async fn read(gateway: &Gateway, request: Request) -> Result<Self, Rejection> {
+    pub(crate) async fn read(
+        gateway: &Gateway,
+        request: Request,
+        ids: Ids,
+    ) -> Result<Self, Rejection> {
         let (head, mut body) = request.into_parts();
         let bytes_max = gateway.options().request_body_bytes_max as usize;
         match Self::read_body(gateway, &head, &mut body, bytes_max).await {
-            Ok((app, (body, _room))) => Ok(Self { app, head, body, _room }),
+            Ok((app, (body, _room))) => Ok(Self { app, head, body, ids, _room }),
             Err(rejection) => {
                 content::discard(&head.headers, body, bytes_max);
                 Err(rejection)

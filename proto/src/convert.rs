@@ -27,6 +27,7 @@ impl From<v1::Event> for Draft {
             tags: event.tags.map(|tags| tags.pairs),
             delta: event.delta,
             idempotency_key: Some(event.idempotency_key).filter(|key| !key.is_empty()),
+            traceparent: String::new(),
         }
     }
 }

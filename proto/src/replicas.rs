@@ -5,6 +5,7 @@
 //! directory keeps who is where, each address has its beats. What is known stands in one list that
 //! callers read without waiting.
 
+pub mod age;
 mod beats;
 mod directory;
 mod seeds;
@@ -24,7 +25,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
-use self::{beats::Beats, directory::Directory};
+use self::{age::ClockThere, beats::Beats, directory::Directory};
 use crate::{internal::HeartbeatResponse, link::Link};
 
 pub use self::{
@@ -78,6 +79,8 @@ pub struct Replica {
     pub link: Link,
     /// Cancelled when it dies or falls silent; `None` where it has.
     pub life: Option<CancellationToken>,
+    /// What its clock shows.
+    pub clock: ClockThere,
 }
 
 impl fmt::Debug for Replica {
@@ -103,6 +106,7 @@ struct Shared {
 struct State {
     directory: Directory,
     links: HashMap<String, Link>,
+    clocks: HashMap<String, ClockThere>,
 }
 
 impl Replicas {
@@ -110,7 +114,8 @@ impl Replicas {
     #[must_use]
     pub fn start(seeds: Seeds, caller: Caller) -> Self {
         let now = Instant::now().into_std();
-        let state = State { directory: Directory::new(now), links: HashMap::new() };
+        let state =
+            State { directory: Directory::new(now), links: HashMap::new(), clocks: HashMap::new() };
         let shared = Arc::new(Shared {
             caller,
             said: watch::Sender::new(Said::default()),
@@ -229,7 +234,9 @@ impl Shared {
             let keep = wanted.contains(address);
             if !keep {
                 beats.cancel();
-                self.state().links.remove(address);
+                let mut state = self.state();
+                state.links.remove(address);
+                state.clocks.remove(address);
             }
             keep
         });
@@ -249,6 +256,8 @@ impl Shared {
     }
 
     fn hear(&self, address: &str, answer: HeartbeatResponse) {
+        let clock = self.state().clocks.entry(address.to_owned()).or_default().clone();
+        clock.set(answer.clock_ms);
         self.change(|directory, now| directory.hear(address, answer, now));
     }
 
@@ -301,6 +310,7 @@ impl State {
                 eligible: standing.eligible,
                 link,
                 life,
+                clock: self.clocks.get(address).cloned().unwrap_or_default(),
             })
         });
         known.collect()

@@ -17,7 +17,7 @@ use crate::{
     internal::{
         AppRecord, WatchRequest, WatchResponse, settings_service_client::SettingsServiceClient,
     },
-    plane::complaints::Complaints,
+    plane::{complaints::Complaints, metrics::Age},
     replicas::{Replica, Replicas},
 };
 
@@ -38,6 +38,8 @@ pub struct Watcher {
     pub replicas: Replicas,
     /// Where the last good snapshot is kept, so that a restart needs no control plane.
     pub last_known_good: Option<PathBuf>,
+    /// Confirmed with each message of a control plane: it sends one every second.
+    pub age: Age,
 }
 
 impl Watcher {
@@ -127,6 +129,7 @@ impl Watcher {
                 return if carried { Ok(()) } else { Err(tonic::Status::unavailable("closed")) };
             };
             carried = true;
+            self.age.confirm();
             let mut step = match pending.take() {
                 None => part,
                 Some(mut step) => {

@@ -1,6 +1,6 @@
 //! The planes as processes of their own: they can be killed, and their memory is theirs alone.
 
-use std::{net::SocketAddr, path::Path};
+use std::{fs::File, net::SocketAddr, path::Path};
 
 use proto::v1::App;
 use tempfile::TempDir;
@@ -26,6 +26,8 @@ pub struct Order {
     pub node: Vec<String>,
     /// Further arguments of the control plane.
     pub control_plane: Vec<String>,
+    /// Further arguments of each process.
+    pub every: Vec<String>,
     /// No other test runs meanwhile.
     pub alone: bool,
 }
@@ -79,7 +81,7 @@ impl Fleet {
             _place: place,
         };
         fleet.nodes = (0..fleet.order.nodes).map(|number| fleet.node(number)).collect();
-        fleet.gateways = (0..fleet.order.gateways).map(|_| fleet.gateway()).collect();
+        fleet.gateways = (0..fleet.order.gateways).map(|number| fleet.gateway(number)).collect();
         for ship in fleet.gateways.iter().chain(&fleet.nodes) {
             is_ready(ship.operations).await;
         }
@@ -100,18 +102,24 @@ impl Fleet {
             format!("--node-id=node-{number}"),
             format!("--last-known-good={}", kept.display()),
         ];
-        let process = Process::start("carillon-data-plane", &[&own, &self.order.node[..]].concat());
+        let further = [&self.order.node[..], &self.order.every].concat();
+        let arguments = [&own[..], &further].concat();
+        let log = log(self.folder.path(), &format!("node-{number}"));
+        let process = Process::start_with_log("carillon-data-plane", &arguments, log);
         Ship { process, public, operations }
     }
 
-    fn gateway(&self) -> Ship {
+    fn gateway(&self, number: usize) -> Ship {
         let [public, operations] = [loopback(), loopback()];
         let own = [
             format!("--listen={public}"),
             format!("--operations-listen={operations}"),
             format!("--control-plane=http://{}", self.addresses.internal),
         ];
-        Ship { process: Process::start("carillon-gateway", &own), public, operations }
+        let arguments = [&own[..], &self.order.every].concat();
+        let log = log(self.folder.path(), &format!("gateway-{number}"));
+        let process = Process::start_with_log("carillon-gateway", &arguments, log);
+        Ship { process, public, operations }
     }
 
     /// Ends a node as `kill -9` does.
@@ -132,6 +140,32 @@ impl Fleet {
         let Ship { public, operations, .. } = self.nodes[number];
         self.nodes[number] = self.node_at(number, public, operations);
         is_ready(operations).await;
+    }
+
+    /// The operations listeners: the control plane's, the gateways', the nodes'.
+    #[must_use]
+    pub fn operations_addresses(&self) -> Vec<SocketAddr> {
+        let ships = self.gateways.iter().chain(&self.nodes).map(|ship| ship.operations);
+        std::iter::once(self.addresses.operations).chain(ships).collect()
+    }
+
+    /// The admin API, with the token.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.addresses.operations, ADMIN_TOKEN)
+    }
+
+    /// What each process has logged so far, by its name.
+    #[must_use]
+    pub fn logs(&self) -> Vec<(String, String)> {
+        let files = std::fs::read_dir(self.folder.path()).expect("the folder is there");
+        let paths = files.map(|file| file.expect("the folder can be read").path());
+        let logs = paths.filter(|path| path.extension().is_some_and(|ending| ending == "log"));
+        logs.map(|path| {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(&path).expect("a log is text"))
+        })
+        .collect()
     }
 
     /// Where the nodes take WebSockets.
@@ -178,7 +212,12 @@ fn control_plane(order: &Order, addresses: Addresses, folder: &Path) -> Process 
         format!("--expect-nodes={}", order.nodes),
         "--warm-up-ms=10000".to_owned(),
     ];
-    Process::start("carillon-control-plane", &[&own, &order.control_plane[..]].concat())
+    let arguments = [&own, &order.control_plane[..], &order.every].concat();
+    Process::start_with_log("carillon-control-plane", &arguments, log(folder, "control-plane"))
+}
+
+fn log(folder: &Path, name: &str) -> File {
+    File::create(folder.join(format!("{name}.log"))).expect("the test's folder is writable")
 }
 
 /// Waits until the listener is there, whatever it says.

@@ -9,9 +9,11 @@ use proto::{
         PublishRequest, PublishResponse, TerminateUserConnectionsRequest,
         TerminateUserConnectionsResponse,
     },
+    plane::traces::Span,
 };
 
 use super::Dispatcher;
+use crate::publisher::traced;
 
 impl Dispatcher {
     pub(super) async fn publish_one(
@@ -20,11 +22,16 @@ impl Dispatcher {
     ) -> Result<PublishResponse, Rejection> {
         let app = self.publisher.app(&request.app_id)?;
         let message_id = convert::message_id(&request.message_id)?;
-        let event = request.event.unwrap_or_default();
+        let mut span = Span::child("control plane publish", &request.traceparent);
+        span.set("carillon.message_id", || message_id.to_string());
+        let (event, traceparent) = (request.event.unwrap_or_default(), span.traceparent());
         let answer = match request.forwarded {
-            false => self.publisher.publish_at_home(&app, event, message_id).await?,
+            false => {
+                let traced = (message_id, &*traceparent);
+                self.publisher.publish_at_home(&app, event, traced).await?
+            }
             true => {
-                let draft = Draft::from(event);
+                let draft = Draft { traceparent, ..Draft::from(event) };
                 self.publisher.publish(&app, draft, message_id).await?.delivered().await?
             }
         };
@@ -37,12 +44,15 @@ impl Dispatcher {
     ) -> Result<PublishBatchResponse, Rejection> {
         let app = self.publisher.app(&request.app_id)?;
         let message_id = convert::message_id(&request.message_id)?;
-        let (events, key) = (request.events, &request.idempotency_key);
+        let mut span = Span::child("control plane publish", &request.traceparent);
+        span.set("carillon.message_id", || message_id.to_string());
+        let (events, traceparent) = (request.events, span.traceparent());
+        let key = (&*request.idempotency_key, &*traceparent);
         let answer = match request.forwarded {
             false => self.publisher.publish_batch_at_home(&app, events, key, message_id).await?,
             true => {
-                let drafts = events.into_iter().map(Draft::from).collect();
-                let pending = self.publisher.publish_batch(&app, drafts, key, message_id).await?;
+                let drafts = traced(events, key.1);
+                let pending = self.publisher.publish_batch(&app, drafts, key.0, message_id).await?;
                 pending.delivered().await?
             }
         };

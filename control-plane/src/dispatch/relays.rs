@@ -104,9 +104,10 @@ impl Dispatcher {
         });
         let (eager, now) = (self.nodes.eager(), Instant::now().into_std());
         let sending = Sending { eager: &eager, ack: None, now };
+        let seen = self.metrics.taps.look((app, channel), &event);
         match self.shards.dispatch((app, channel), event, sending) {
             Ok(dispatched) => {
-                self.metrics.client_events.inc();
+                self.metrics.relayed(app, seen, dispatched);
                 self.metrics.dispatched.inc_by(dispatched.nodes.into());
                 self.metrics.overflowed.inc_by(dispatched.overflowed.into());
                 if let Some(happening) = happening {

@@ -9,7 +9,9 @@ use proto::{
     v1::{Event, TriggerEventBatchResponse, TriggerEventBatchResult},
 };
 
-use super::{Item, Keyed, Parts, Pending, Publisher, Sending, Way, at_home, event_key, now};
+use super::{
+    Item, Keyed, Parts, Pending, Publisher, Sending, Way, at_home, event_key, now, traced,
+};
 use crate::{
     admission,
     content::Content,
@@ -32,7 +34,7 @@ impl Publisher {
         &self,
         app: &App,
         calls: Vec<Event>,
-        key: &str,
+        (key, traceparent): (&str, &str),
         message_id: MessageId,
     ) -> Result<TriggerEventBatchResponse, Rejection> {
         if let Some(home) = self.home(app, key) {
@@ -42,13 +44,14 @@ impl Publisher {
                 message_id: convert::id_bytes(message_id.0),
                 idempotency_key: key.to_owned(),
                 forwarded: true,
+                traceparent: traceparent.to_owned(),
             };
             let answer = DispatchServiceClient::new(home).publish_batch(request).await;
             if let Some(answer) = at_home(answer) {
                 return answer.map(|answer| answer.answer.unwrap_or_default());
             }
         }
-        let drafts = calls.into_iter().map(Draft::from).collect();
+        let drafts = traced(calls, traceparent);
         self.publish_batch(app, drafts, key, message_id).await?.delivered().await
     }
 

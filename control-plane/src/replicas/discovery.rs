@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use proto::{
     internal::{FollowRequest, FollowResponse, peer_service_client::PeerServiceClient},
     link::Link,
-    replicas::{Before, Seeds},
+    replicas::{Before, Seeds, age::ClockThere},
 };
 use tokio::{
     sync::mpsc,
@@ -64,7 +64,13 @@ impl Discovery {
         loop {
             tokio::select! {
                 _ = lookups.tick() => {
-                    for address in self.seeds.resolve(&mut before).await {
+                    let first = before.is_empty();
+                    let mut addresses = self.seeds.resolve(&mut before).await;
+                    addresses.remove(&self.replicas.me.address);
+                    if first {
+                        self.replicas.will_ask(addresses.len());
+                    }
+                    for address in addresses {
                         self.follow(address);
                     }
                 }
@@ -102,12 +108,14 @@ impl Contact {
     /// Stays in touch; ends where the address is this control plane's own.
     async fn stay(self) {
         let mut backoff = BACKOFF_MIN;
+        let mut asked = false;
         loop {
             let began = Instant::now();
             let ended = match self.seeds.connect(&self.address) {
-                Ok(link) => self.follow(link).await,
+                Ok(link) => self.follow(link, &mut asked).await,
                 Err(error) => Err(Status::invalid_argument(error.to_string())),
             };
+            self.asked(&mut asked);
             self.replicas.lost(&self.address, Instant::now().into_std());
             match ended {
                 Ok(()) => return debug!(address = self.address, "this address is our own"),
@@ -121,8 +129,15 @@ impl Contact {
         }
     }
 
+    /// The address has answered or failed for the first time.
+    fn asked(&self, asked: &mut bool) {
+        if !std::mem::replace(asked, true) {
+            self.replicas.has_asked();
+        }
+    }
+
     /// Follows the peer's state; `Ok` where the peer is this control plane itself.
-    async fn follow(&self, link: Link) -> Result<(), Status> {
+    async fn follow(&self, link: Link, asked: &mut bool) -> Result<(), Status> {
         let mut client =
             PeerServiceClient::new(link.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let request = FollowRequest { caller: Some(self.replicas.myself()) };
@@ -130,11 +145,15 @@ impl Contact {
         let mut states = opened.map_err(silent)??.into_inner();
         let first = next(&mut states).await?;
         let now = || Instant::now().into_std();
+        let clock = ClockThere::default();
+        clock.set(first.clock_ms);
         if !self.replicas.heard(&self.address, first, now()) {
             return Ok(());
         }
+        self.asked(asked);
         info!(address = self.address, "another control plane is there");
-        let (forwarder, forwarding) = Forwarder::open(link.clone(), self.metrics.clone());
+        let (forwarder, forwarding) =
+            Forwarder::open(link.clone(), clock.clone(), self.metrics.clone());
         tokio::pin!(forwarding);
         self.replicas.link(&self.address, link, forwarder);
         self.replicas.look(now());
@@ -143,6 +162,7 @@ impl Contact {
                 state = next(&mut states) => state?,
                 ended = &mut forwarding => return ended.and(Err(Status::unavailable("it ended"))),
             };
+            clock.set(state.clock_ms);
             self.replicas.heard(&self.address, state, now());
         }
     }

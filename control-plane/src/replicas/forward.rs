@@ -11,6 +11,7 @@ use proto::{
         forward_request::Forwarded, peer_service_client::PeerServiceClient,
     },
     link::Link,
+    replicas::age::ClockThere,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
@@ -43,6 +44,7 @@ pub type Answer = oneshot::Receiver<Option<Vec<Dispatched>>>;
 pub struct Forwarder {
     queue: mpsc::Sender<ForwardRequest>,
     waiting: Arc<Mutex<Waiting>>,
+    clock: ClockThere,
     metrics: DispatchMetrics,
 }
 
@@ -57,6 +59,7 @@ impl Forwarder {
     /// A stream that begins when the future is polled, and ends with it.
     pub fn open(
         link: Link,
+        clock: ClockThere,
         metrics: DispatchMetrics,
     ) -> (Self, impl Future<Output = Result<(), Status>>) {
         let (queue, requests) = mpsc::channel(QUEUE_MAX);
@@ -69,7 +72,7 @@ impl Forwarder {
             let opened = client.forward(ReceiverStream::new(requests)).await;
             take_answers(opened?.into_inner(), &answers.0).await
         };
-        (Self { queue, waiting, metrics }, run)
+        (Self { queue, waiting, clock, metrics }, run)
     }
 
     /// Whether it is the same stream.
@@ -89,7 +92,8 @@ impl Forwarder {
         }
         let id = waiting.last + 1;
         let forwarded = Some(Forwarded::Admitted(Admitted { events }));
-        self.queue.try_send(ForwardRequest { id, forwarded }).ok()?;
+        let clock_ms = self.clock.now_ms();
+        self.queue.try_send(ForwardRequest { id, forwarded, clock_ms }).ok()?;
         waiting.last = id;
         waiting.answers.insert(id, answer);
         self.metrics.forwarded.inc();
@@ -105,7 +109,8 @@ impl Forwarder {
         });
         // Under the lock, so that all messages go in one order.
         let waiting = lock(&self.waiting);
-        if self.queue.try_send(ForwardRequest { id: 0, forwarded }).is_err() {
+        let clock_ms = self.clock.now_ms();
+        if self.queue.try_send(ForwardRequest { id: 0, forwarded, clock_ms }).is_err() {
             self.metrics.forwards_dropped.inc();
         }
         drop(waiting);

@@ -119,6 +119,12 @@ impl Peers {
         self.by_address.values().map(|peer| peer.standing.clone()).collect()
     }
 
+    /// The same, each with its internal listener.
+    pub(super) fn by_address(&self) -> Vec<(String, Standing)> {
+        let peers = self.by_address.iter();
+        peers.map(|(address, peer)| (address.clone(), peer.standing.clone())).collect()
+    }
+
     pub(super) fn knows(&self, owner: OwnerId) -> bool {
         self.by_address.values().any(|peer| peer.standing.owner == owner)
     }

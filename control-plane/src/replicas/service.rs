@@ -4,9 +4,12 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::Stream;
 use model::{AppId, ChannelName};
-use proto::internal::{
-    Admitted, DispatchedEvent, FollowRequest, FollowResponse, ForwardRequest, ForwardResponse,
-    Reach, forward_request::Forwarded, peer_service_server::PeerService,
+use proto::{
+    internal::{
+        Admitted, DispatchedEvent, FollowRequest, FollowResponse, ForwardRequest, ForwardResponse,
+        Reach, forward_request::Forwarded, peer_service_server::PeerService,
+    },
+    replicas::age,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -103,8 +106,12 @@ impl Peering {
         mut requests: Streaming<ForwardRequest>,
         answers: mpsc::Sender<Result<ForwardResponse, Status>>,
     ) {
-        while let Some(Ok(ForwardRequest { id, forwarded })) = requests.next().await {
+        while let Some(Ok(ForwardRequest { id, forwarded, clock_ms })) = requests.next().await {
             match forwarded {
+                Some(Forwarded::Admitted(_)) if age::is_stale(clock_ms) => {
+                    let Ok(place) = answers.clone().reserve_owned().await else { return };
+                    place.send(Ok(answer(id, None)));
+                }
                 Some(Forwarded::Admitted(admitted)) => {
                     let Ok(place) = answers.clone().reserve_owned().await else { return };
                     let (ack, reached) = self.dispatch(admitted);

@@ -13,6 +13,7 @@ use tracing::info;
 
 use super::{
     current::{Current, Cursor},
+    watchers::Watchers,
     world::Step,
 };
 
@@ -28,6 +29,7 @@ const MESSAGE_BYTES_MAX: usize = 1 << 20;
 pub struct SettingsWatch {
     pub(super) current: Arc<Current>,
     pub(super) stopped: CancellationToken,
+    pub(super) watchers: Watchers,
 }
 
 #[tonic::async_trait]
@@ -40,8 +42,13 @@ impl SettingsService for SettingsWatch {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let loaded = self.current.look(|_| ());
         loaded.map_err(|rejection| proto::status::from_rejection(&rejection))?;
-        info!(watcher = request.get_ref().watcher, "settings are watched");
-        let stream = messages(self.current.cursor()).map(Ok);
+        let watcher = request.into_inner().watcher;
+        info!(watcher, "settings are watched");
+        let watching = self.watchers.enter(watcher);
+        let stream = messages(self.current.cursor()).map(move |message| {
+            watching.told(message.revision);
+            Ok(message)
+        });
         let stopped = self.stopped.clone().cancelled_owned();
         Ok(Response::new(stream.take_until(stopped).boxed()))
     }

@@ -66,6 +66,7 @@ pub fn published(app: &AppId, (publish, index): (&Publish, usize), kept: Kept) -
         tags: publish.event.tags.clone().map(|pairs| v1::EventTags { pairs }),
         delta: publish.event.delta,
         excluded: publish.excluded.map(Into::into),
+        traceparent: publish.traceparent.clone(),
         cache_ttl_ms: milliseconds(cached),
         remember_ms: milliseconds(kept.remembered),
         ..about((app, channel))

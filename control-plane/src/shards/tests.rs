@@ -172,6 +172,7 @@ impl World {
             excluded: None,
             info: Some(InfoWanted::default()),
             message_id: MessageId(1),
+            traceparent: String::new(),
         };
         let kept = event::Kept { cached: self.shards.cached_for(), ..event::Kept::default() };
         let (app, ack) = (app_id(), Ack::new());

@@ -20,6 +20,7 @@ impl Fixture {
             events,
             message_id: convert::id_bytes(5 << 64),
             idempotency_key: key.into(),
+            traceparent: String::new(),
             forwarded: false,
         };
         let answer = said(self.internal.clone().publish_batch(request).await)?;

@@ -184,6 +184,7 @@ impl Fixture {
             app_id: "a".into(),
             event: Some(event),
             message_id: convert::id_bytes(77),
+            traceparent: String::new(),
             forwarded: false,
         };
         let answer = said(self.internal.clone().publish(request).await)?;

@@ -88,6 +88,7 @@ async fn a_caller_that_goes_away_leaves_what_it_published() {
         app_id: "a".into(),
         event: Some(keyed("k", "1")),
         message_id: proto::convert::id_bytes(1),
+        traceparent: String::new(),
         forwarded: false,
     };
     assert!(timeout(MOMENT, client.publish(request)).await.is_err(), "it gives up");

@@ -10,7 +10,7 @@ use std::{collections::hash_map::Entry, hash::Hash};
 use foldhash::HashMap;
 use model::{App, AppId, ChannelName, SocketId};
 
-pub use self::audience::{Event, Form};
+pub use self::audience::{Event, Form, Tally};
 use self::{audience::Deltas, channel::Channel};
 use crate::{
     SocketKey,
@@ -23,6 +23,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Hub {
     apps: HashMap<AppId, HashMap<ChannelName, Channel>>,
+    subscriptions: u64,
+    tally: Tally,
 }
 
 /// What became of a subscribe. `subscriptions` counts the hub's sockets in the channel, waiting
@@ -78,6 +80,7 @@ impl Hub {
         };
         let added = entry.get_mut().add(Subscriber { key, id }, &terms, deltas);
         let subscriptions = entry.get().len();
+        self.subscriptions += u64::from(added);
         match (entry.get().confirmed, added) {
             (false, _) => Subscribed::Waiting { first, subscriptions },
             (true, false) => Subscribed::Again,
@@ -144,6 +147,7 @@ impl Hub {
             return Unsubscribed::NotThere;
         }
         let subscriptions = found.len();
+        self.subscriptions -= 1;
         if subscriptions == 0 {
             remove(channels, channel.as_str());
             if channels.is_empty() {
@@ -191,9 +195,23 @@ impl Hub {
             pushed += 1;
         }
         if let Some(audience) = &mut found.audience {
-            pushed += audience.deliver(event, excluded, writer, &mut push);
+            let (wanted, tally) = audience.deliver(event, excluded, writer, &mut push);
+            pushed += wanted;
+            self.tally.filters_tried += tally.filters_tried;
+            self.tally.filtered_out += tally.filtered_out;
         }
         pushed
+    }
+
+    /// What filters have done since this was last asked.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    /// Subscriptions to all channels, waiting ones included.
+    #[must_use]
+    pub fn all_subscriptions(&self) -> u64 {
+        self.subscriptions
     }
 
     /// How many sockets are in the channel, waiting ones included.

@@ -28,7 +28,7 @@ pub use close::CloseCode;
 pub use filter::{
     Comparison, Filter, FilterFault, FilterGroups, GroupId, InvalidFilter, Logic, TagList,
 };
-pub use hub::{Event, Form, Hub, Subscribed, Unsubscribed};
+pub use hub::{Event, Form, Hub, Subscribed, Tally, Unsubscribed};
 pub use presence::{Change, Presence};
 pub use session::{Effect, Member, Session, SessionConfig};
 pub use subscription::{SocketKey, Subscription, Terms};

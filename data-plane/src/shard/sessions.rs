@@ -173,6 +173,7 @@ impl Shard {
             return;
         }
         let mut socket = self.sockets.remove(key.index as usize);
+        self.forget_outbox(&mut socket);
         let _ = self.poll.registry().deregister(socket.transport.tcp());
         self.node.metrics.sockets.dec();
     }

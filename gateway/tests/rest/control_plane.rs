@@ -167,6 +167,7 @@ impl DispatchService for ControlPlane {
                 sequence: beat.sequence,
                 owner,
                 replicas: this.replicas.lock().unwrap().clone(),
+                clock_ms: 0,
             };
             (!silent).then(|| beat.map(answer))
         });

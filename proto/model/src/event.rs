@@ -96,6 +96,8 @@ pub struct Draft {
     pub delta: Option<bool>,
     /// The caller's own name for this publish.
     pub idempotency_key: Option<String>,
+    /// The trace that it belongs to (W3C traceparent); empty where it is not traced.
+    pub traceparent: String,
 }
 
 /// A request to publish that every rule allows: one event, one or more channels, maybe one socket left out.
@@ -111,4 +113,6 @@ pub struct Publish {
     pub info: Option<InfoWanted>,
     /// Names this publish; with several channels each channel's event derives its own from it.
     pub message_id: MessageId,
+    /// The trace that it belongs to (W3C traceparent); empty where it is not traced.
+    pub traceparent: String,
 }

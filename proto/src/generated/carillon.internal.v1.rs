@@ -13,6 +13,9 @@ pub struct PublishRequest {
     /// Another control plane has sent this on, to the home of its idempotency key: it is answered here.
     #[prost(bool, tag = "4")]
     pub forwarded: bool,
+    /// The trace that this publish belongs to (W3C traceparent); empty where it is not traced.
+    #[prost(string, tag = "10")]
+    pub traceparent: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PublishResponse {
@@ -40,6 +43,9 @@ pub struct PublishBatchRequest {
     /// As in PublishRequest.
     #[prost(bool, tag = "5")]
     pub forwarded: bool,
+    /// The trace that this batch belongs to (W3C traceparent); empty where it is not traced.
+    #[prost(string, tag = "10")]
+    pub traceparent: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PublishBatchResponse {
@@ -397,6 +403,9 @@ pub struct DispatchedEvent {
     /// it and queue it once. 0: ten seconds, in which only gateways and control planes try again.
     #[prost(uint32, tag = "17")]
     pub remember_ms: u32,
+    /// The trace that this event belongs to (W3C traceparent); empty where it is not traced.
+    #[prost(string, tag = "20")]
+    pub traceparent: ::prost::alloc::string::String,
 }
 /// News of a channel.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -515,6 +524,10 @@ pub struct HeartbeatResponse {
     /// All control planes that this one knows, itself included.
     #[prost(message, repeated, tag = "3")]
     pub replicas: ::prost::alloc::vec::Vec<Replica>,
+    /// What its clock shows, in milliseconds since some time in its life. Calls say it back (metadata
+    /// carillon-clock-ms), so that one that arrives two seconds late is refused: its caller has given it up.
+    #[prost(uint64, tag = "4")]
+    pub clock_ms: u64,
 }
 /// A control plane, as another one or itself sees it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1492,6 +1505,9 @@ pub struct FollowResponse {
     /// How much of their limits apps asked for here lately: the limit of a cluster is shared by it.
     #[prost(message, repeated, tag = "6")]
     pub demands: ::prost::alloc::vec::Vec<AppDemand>,
+    /// As in HeartbeatResponse.
+    #[prost(uint64, tag = "7")]
+    pub clock_ms: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Holdings {
@@ -1513,6 +1529,10 @@ pub struct ForwardRequest {
     /// Grows by one; names the answer.
     #[prost(uint64, tag = "1")]
     pub id: u64,
+    /// What the called one's clock showed when this was sent; 0: not known. What is admitted and arrives two
+    /// seconds late is refused.
+    #[prost(uint64, tag = "6")]
+    pub clock_ms: u64,
     #[prost(oneof = "forward_request::Forwarded", tags = "2, 3, 4, 5")]
     pub forwarded: ::core::option::Option<forward_request::Forwarded>,
 }

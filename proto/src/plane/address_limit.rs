@@ -71,6 +71,18 @@ impl AddressLimit {
         Counted { quota, allowed: window.requests <= self.requests_max, evicted }
     }
 
+    /// Addresses that have a window.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.windows.len()
+    }
+
+    /// Whether no address has a window.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+
     fn begin(&mut self, subject: IpAddr, now: Instant) -> (Window, bool) {
         // Two out for each one in: the queue shrinks after a rush, and no call does much work.
         for _ in 0..2 {

@@ -37,6 +37,9 @@ pub struct Common {
     /// How to log: text, json, or auto (text on a terminal)
     #[arg(long, default_value = "auto", value_parser = ["auto", "text", "json"])]
     pub log_format: String,
+    /// What is traced.
+    #[command(flatten)]
+    pub traces: super::traces::Options,
 }
 
 /// Where options come from besides the command line; given as values so that tests need no process.

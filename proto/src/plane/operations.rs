@@ -6,13 +6,16 @@ use std::sync::{
 };
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
-use prometheus_client::{encoding::text::encode, registry::Registry};
+use prometheus_client::{encoding::text::encode, metrics::info::Info, registry::Registry};
+
+use super::metrics::{self, process};
 
 /// What stands between a process and being ready, and what it measures.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Operations {
     conditions: Arc<Mutex<Vec<Condition>>>,
     registry: Arc<Mutex<Registry>>,
+    apps_max: usize,
 }
 
 /// One thing that must hold before a process is ready.
@@ -35,7 +38,30 @@ impl Condition {
     }
 }
 
+impl Default for Operations {
+    fn default() -> Self {
+        Self::new(&metrics::Options { metrics_apps_max: metrics::APPS_MAX })
+    }
+}
+
 impl Operations {
+    /// No conditions yet; measured are the program's version and what the process takes.
+    #[must_use]
+    pub fn new(options: &metrics::Options) -> Self {
+        let mut registry = Registry::default();
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("carillon_build", "Which program this is", version);
+        process::register(&mut registry);
+        let registry = Arc::new(Mutex::new(registry));
+        Self { conditions: Arc::default(), registry, apps_max: options.metrics_apps_max }
+    }
+
+    /// Apps that have metrics of their own.
+    #[must_use]
+    pub fn apps_max(&self) -> usize {
+        self.apps_max
+    }
+
     /// Adds a condition for readiness; it does not hold at first.
     #[must_use]
     pub fn condition(&self, name: &'static str) -> Condition {
@@ -63,7 +89,7 @@ impl Operations {
         Router::new()
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
-            .route("/metrics", get(metrics))
+            .route("/metrics", get(scrape))
             .with_state(self.clone())
     }
 }
@@ -78,7 +104,7 @@ async fn readyz(State(operations): State<Operations>) -> impl IntoResponse {
 }
 
 #[allow(clippy::unused_async, reason = "handlers are async")]
-async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
+async fn scrape(State(operations): State<Operations>) -> impl IntoResponse {
     let mut text = String::new();
     let encoded = encode(&mut text, &operations.registry.lock().expect("no holder panics"));
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";

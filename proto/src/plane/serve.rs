@@ -35,6 +35,7 @@ use super::{
     failure,
     handshakes::{Handshake, Handshakes},
     identity::Identity,
+    operations::Operations,
     tls::Tls,
 };
 
@@ -89,6 +90,21 @@ pub struct ListenerMetrics {
     pub exhausted: Counter,
     /// Connections that gave their place up before their first request, because others waited.
     pub evicted: Counter,
+}
+
+impl ListenerMetrics {
+    /// Names them, under `carillon_<plane>_listener_`.
+    pub fn register(&self, operations: &Operations, plane: &str) {
+        operations.register(&format!("{plane}_listener"), |registry| {
+            registry.register("accepted", "Connections accepted", self.accepted.clone());
+            let failed = self.failed.clone();
+            registry.register("failed", "Connections that ended early", failed);
+            let exhausted = self.exhausted.clone();
+            registry.register("exhausted", "Times no file descriptor was left", exhausted);
+            let evicted = self.evicted.clone();
+            registry.register("evicted", "Connections without a request that made room", evicted);
+        });
+    }
 }
 
 impl Listener {

@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn answer(owner: u64, replicas: &[Told]) -> HeartbeatResponse {
-        HeartbeatResponse { sequence: 1, owner, replicas: replicas.to_vec() }
+        HeartbeatResponse { sequence: 1, owner, replicas: replicas.to_vec(), clock_ms: 0 }
     }
 
     fn seeds(addresses: &[&str]) -> BTreeSet<String> {

@@ -9,6 +9,7 @@
 
 mod options;
 
+#[allow(dead_code, reason = "the core's bench needs more of it")]
 #[path = "../../../data-plane/core/benches/delta/series.rs"]
 mod series;
 

@@ -53,7 +53,7 @@ const BUGS: [Bug; 12] = [
     bug(
         "control-plane",
         "bug-cold-start",
-        "dispatch::clock::tests::who_has_just_started_waits_for_nodes_but_not_for_ever",
+        "dispatch::clock::tests::who_has_just_started_waits_for_what_it_must_know_but_not_for_ever",
     ),
     // node_killed
     bug(

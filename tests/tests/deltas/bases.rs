@@ -71,9 +71,11 @@ async fn a_message_without_delta_leaves_the_base() {
         taken.push(numbers(&frame));
     }
     let first = taken[0].0.unwrap();
-    let delta = |n| (Some(first + n), Some(first + n - 1));
+    // Numbers are those of all the node's events.
+    let delta = |n, base| (Some(first + n), Some(first + base));
     let unmarked = (None, None);
-    assert_eq!(taken, [(Some(first), None), delta(1), unmarked, delta(2), delta(3), unmarked]);
+    let expected = [(Some(first), None), delta(1, 0), unmarked, delta(3, 1), delta(4, 3), unmarked];
+    assert_eq!(taken, expected);
 }
 
 #[tokio::test]

@@ -118,9 +118,14 @@ impl<G: Default> FilterGroups<G> {
 
 impl<G> FilterGroups<G> {
     /// Calls `visit` once with each group whose filter matches. The order depends on nothing but
-    /// the tags and the groups. Allocates nothing.
-    pub fn for_each_match(&mut self, tags: &TagList<'_>, mut visit: impl FnMut(GroupId, &mut G)) {
+    /// the tags and the groups. Allocates nothing. Returns how many filters were tried.
+    pub fn for_each_match(
+        &mut self,
+        tags: &TagList<'_>,
+        mut visit: impl FnMut(GroupId, &mut G),
+    ) -> u64 {
         self.events += 1;
+        let mut tried = self.anywhere.len() as u64;
         for id in &self.anywhere {
             let group = &mut self.groups[id.place()];
             if group.filter.matches(tags) {
@@ -128,18 +133,23 @@ impl<G> FilterGroups<G> {
             }
         }
         if self.by_tag.is_empty() {
-            return;
+            return tried;
         }
         for tag in tags.iter() {
             let values = self.by_tag.get(tag.key.text);
             for id in values.and_then(|values| values.get(tag.value)).into_iter().flatten() {
                 let group = &mut self.groups[id.place()];
                 let seen = mem::replace(&mut group.seen, self.events);
-                if seen != self.events && group.is_matched_at_anchor(tags) {
+                if seen == self.events {
+                    continue;
+                }
+                tried += 1;
+                if group.is_matched_at_anchor(tags) {
                     visit(*id, &mut group.kept);
                 }
             }
         }
+        tried
     }
 
     /// What is kept for a group.

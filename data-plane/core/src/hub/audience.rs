@@ -22,6 +22,15 @@ pub struct Event<'a> {
     pub tags: Option<&'a Tags>,
 }
 
+/// What filters have done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Filters that were evaluated: one for all who have the same.
+    pub filters_tried: u64,
+    /// Subscribers who were spared an event.
+    pub filtered_out: u64,
+}
+
 /// Which frame a subscriber gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form<'a> {
@@ -143,27 +152,30 @@ impl Audience {
     }
 
     /// Calls `push` for those who want the event, with the frame that they want it in. Returns how
-    /// many there were.
+    /// many there were, and what filters did.
     pub(super) fn deliver(
         &mut self,
         event: &Event<'_>,
         excluded: Option<SocketId>,
         writer: &mut DeltaWriter,
         push: &mut impl FnMut(SocketKey, Form<'_>),
-    ) -> u32 {
+    ) -> (u32, Tally) {
         let mut turn =
             self.deltas.as_mut().and_then(|deltas| deltas.begin(event.published, writer));
         let mut pushed = self.open.deliver(turn.as_mut(), excluded, push);
+        let mut tally = Tally::default();
         if !self.filtered.is_empty() {
-            let tags = TagList::of(event.tags);
-            self.filtered.for_each_match(&tags, |_, group| {
+            let (tags, mut matched) = (TagList::of(event.tags), 0);
+            tally.filters_tried = self.filtered.for_each_match(&tags, |_, group| {
+                matched += group.len();
                 pushed += group.deliver(turn.as_mut(), excluded, push);
             });
+            tally.filtered_out = (self.seats.len() - self.open.len() - matched) as u64;
         }
         if let Some(turn) = turn {
             turn.finish();
         }
-        pushed
+        (pushed, tally)
     }
 
     fn group(&mut self, id: Option<GroupId>) -> &mut Group {
@@ -175,6 +187,10 @@ impl Audience {
 }
 
 impl Group {
+    fn len(&self) -> usize {
+        self.whole.len() + self.deltas.len()
+    }
+
     /// Returns the subscriber's place.
     fn add(&mut self, subscriber: Subscriber, position: Option<Position>) -> u32 {
         let places = match position {

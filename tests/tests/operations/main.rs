@@ -1,0 +1,10 @@
+//! What operators look at: metrics, traces, logs, the console.
+
+#![allow(clippy::unwrap_used, reason = "all of this is tests")]
+
+mod console;
+mod logs;
+mod metrics;
+mod monitoring;
+mod scrape;
+mod traces;
