@@ -265,6 +265,9 @@ impl Node {
         let bytes = queued_bytes(event);
         let full = state.queue.len() >= QUEUE_EVENTS_MAX
             || (state.queue_bytes + bytes > QUEUE_BYTES_MAX && !state.queue.is_empty());
+        if full && cfg!(feature = "bug-silent-drop") {
+            return Pushed::Lost;
+        }
         if full {
             state.gap = true;
             state.detach(now);
@@ -274,7 +277,7 @@ impl Node {
         }
         state.queue.push_back(Queued { event: Arc::clone(event), bytes, at: now });
         state.queue_bytes += bytes;
-        if let Some(ack) = ack.filter(|_| state.healthy) {
+        if let Some(ack) = ack.filter(|_| state.healthy && !cfg!(feature = "bug-ack-early")) {
             ack.owe();
             let position = state.last();
             state.waiting.push_back((position, Arc::clone(ack)));
@@ -605,3 +608,6 @@ impl State {
         Some(Down::Dispatch(Dispatch { position: self.sent, events }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,7 +149,7 @@ impl Interest {
             self.lingering.insert(place, (app.clone(), channel.clone()));
         }
         self.changed((former, version), Subject::Channel(app.clone(), channel.clone()), false);
-        let certain = self.streams.certain() >= since;
+        let certain = self.streams.certain() >= since || cfg!(feature = "bug-confirm-early");
         if !certain && wait {
             let waiting = self.waiting.entry(since).or_insert_with(|| Waiting {
                 channel: (app.clone(), channel.clone()),

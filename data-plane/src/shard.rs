@@ -373,8 +373,7 @@ impl Shard {
 
     fn start_drain(&mut self, now: Instant) {
         let remaining = self.keys();
-        let ticks = self.node.drain_window.as_millis() / DRAIN_TICK.as_millis();
-        let per_tick = remaining.len().div_ceil(ticks.max(1) as usize).max(2);
+        let per_tick = per_tick(remaining.len(), self.node.drain_window);
         self.draining = Some(Drain { remaining: shuffled(remaining), per_tick, next: now });
     }
 
@@ -455,6 +454,15 @@ fn key(index: usize, socket: &Socket) -> SocketKey {
     SocketKey { index: index as u32, generation: socket.generation }
 }
 
+/// How many sockets are closed at a time, so that all are within the window.
+fn per_tick(sockets: usize, window: Duration) -> usize {
+    if cfg!(feature = "bug-drain-at-once") {
+        return sockets;
+    }
+    let ticks = window.as_millis() / DRAIN_TICK.as_millis();
+    sockets.div_ceil(ticks.max(1) as usize).max(2)
+}
+
 /// A random order, so that a drain closes no group of clients first.
 fn shuffled(keys: Vec<SocketKey>) -> Vec<SocketKey> {
     use std::hash::{BuildHasher as _, RandomState};
@@ -467,4 +475,16 @@ fn shuffled(keys: Vec<SocketKey>) -> Vec<SocketKey> {
 /// The shell's clock.
 pub(crate) fn clock() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_spreads_its_closes_over_the_window() {
+        let window = DRAIN_TICK * 50;
+        assert_eq!([0, 3, 100, 1_001].map(|sockets| per_tick(sockets, window)), [2, 2, 2, 21]);
+        assert_eq!(per_tick(10, Duration::ZERO), 10);
+    }
 }

@@ -217,7 +217,7 @@ impl World {
         let seen = self.known.get(id).map_or(0, |known| known.revision);
         let seen = seen.max(self.deleted.get(id).copied().unwrap_or(0));
         let seen = seen.max(self.bad.get(id).copied().unwrap_or(0));
-        if entry.revision <= seen {
+        if entry.revision <= seen && !cfg!(feature = "bug-old-revisions") {
             return;
         }
         self.deleted.remove(id);
@@ -259,6 +259,9 @@ impl World {
 
 /// Whether so many apps vanishing at once look like a lost store rather than like a decision.
 fn is_suspicious(gone: usize, known: usize) -> bool {
+    if cfg!(feature = "bug-empty-world") {
+        return false;
+    }
     let emptied = gone > 0 && gone == known;
     emptied || (gone > VANISHING_FREELY && gone * VANISHING_SHARE > known)
 }

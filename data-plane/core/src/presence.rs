@@ -145,9 +145,10 @@ impl<K: Copy + PartialEq> Presence<K> {
             self.kept.remove(user);
         }
         let removed = left.into_iter().filter(|user| self.told.remove(user).is_some()).collect();
-        let added = joined
-            .into_iter()
-            .filter(|(user, info)| self.told.insert(user.clone(), UserInfo::clone(info)).is_none());
+        let added = joined.into_iter().filter(|(user, info)| {
+            self.told.insert(user.clone(), UserInfo::clone(info)).is_none()
+                || cfg!(feature = "bug-presence-edges")
+        });
         Change { added: added.collect(), removed }
     }
 

@@ -38,7 +38,7 @@ impl MessageIds {
             return false;
         };
         if !self.ids.insert(id) {
-            return true;
+            return !cfg!(feature = "bug-no-message-ids");
         }
         let remembered = match event.remember_ms {
             0 => REMEMBERED,

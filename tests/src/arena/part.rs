@@ -23,6 +23,9 @@ pub enum Part {
     AllInOne,
 }
 
+/// Planes speak to each other in clear text: what is broken here is not their TLS.
+const PLAINTEXT: &str = "--internal-plaintext";
+
 /// Where a part listens, and on which network.
 #[derive(Clone, Debug)]
 pub struct Station {
@@ -109,6 +112,7 @@ impl Chart<'_> {
             format!("--data={}", self.data.join(part.to_string()).display()),
             format!("--admin-token={ADMIN_TOKEN}"),
             format!("--expect-nodes={}", self.order.nodes),
+            PLAINTEXT.to_owned(),
         ];
         let etcd: Vec<_> = (0..self.order.etcd)
             .map(|member| format!("http://{}", self.station(Part::Etcd(member)).public))
@@ -154,6 +158,7 @@ impl Chart<'_> {
             format!("--operations-listen={operations}"),
             format!("--control-plane={}", control_planes.join(",")),
             format!("--last-known-good={}", self.data.join(format!("{part}.apps")).display()),
+            PLAINTEXT.to_owned(),
         ]
     }
 

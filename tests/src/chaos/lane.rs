@@ -9,20 +9,26 @@ pub enum Lane {
     Short,
     /// The sizes of the contract: `CHAOS=long`, with release programs.
     Long,
+    /// Programs with bugs that have to be caught: `CHAOS=bugs`.
+    Bugs,
 }
 
 impl Lane {
     /// The one that was asked for.
     #[must_use]
     pub fn chosen() -> Self {
-        if setting("CHAOS").is_some_and(|lane| lane == "long") { Self::Long } else { Self::Short }
+        match setting("CHAOS").as_deref() {
+            Some("long") => Self::Long,
+            Some("bugs") => Self::Bugs,
+            Some(_) | None => Self::Short,
+        }
     }
 }
 
 /// The value for the short lane or the one for the long lane.
 pub fn size<T>(short: T, long: T) -> T {
     match Lane::chosen() {
-        Lane::Short => short,
+        Lane::Short | Lane::Bugs => short,
         Lane::Long => long,
     }
 }

@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this is tests")]
 
+mod bugs;
 mod cost;
 mod crowd;
 mod etcd_down;
