@@ -38,7 +38,7 @@ async fn check(app: Value, expected: &[(&str, bool)]) {
 
 #[tokio::test]
 async fn tags_are_shown() {
-    check(json!({}), &[("room", true)]).await;
+    Box::pin(check(json!({}), &[("room", true)])).await;
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn tags_are_shown_as_the_app_says_or_else_the_channel() {
     let own = [("hidden-room", false), ("shown-room", true)];
     for shown in [false, true] {
         let expected = [own[0], own[1], ("other-room", shown), ("room", shown)];
-        check(app(shown), &expected).await;
+        Box::pin(check(app(shown), &expected)).await;
     }
 }
 

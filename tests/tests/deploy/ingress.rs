@@ -67,12 +67,12 @@ fn written(rules: &Value, endpoints: impl Fn(&str, &str) -> Vec<String>) -> Stri
             servers.iter().map(|server| format!("server {server} max_fails=0;")).collect();
         let servers = if servers.is_empty() { NOBODY } else { &servers };
         // A prefix counts by whole elements: /app is not the beginning of /apps.
-        write!(upstreams, "upstream service{number} {{ {servers} keepalive 32; }}\n")
+        writeln!(upstreams, "upstream service{number} {{ {servers} keepalive 32; }}")
             .and_then(|()| {
-                write!(
+                writeln!(
                     locations,
                     "location = {path} {{ proxy_pass http://service{number}; }}\n\
-                 location {path}/ {{ proxy_pass http://service{number}; }}\n"
+                 location {path}/ {{ proxy_pass http://service{number}; }}"
                 )
             })
             .expect("a string grows");
