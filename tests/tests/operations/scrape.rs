@@ -65,7 +65,6 @@ async fn a_look_at_ten_thousand_sockets_costs_next_to_nothing() {
         channel: "market".to_owned(),
         terms: Vec::new(),
         sockets: SOCKETS,
-        terms: Vec::new(),
     };
     let subscribers = tokio::task::spawn_blocking(move || Subscribers::open(&plan)).await;
     let _subscribers = subscribers.unwrap().unwrap();
