@@ -35,7 +35,7 @@ async fn crowded() -> (Cluster, Vec<Client>) {
 }
 
 async fn used_at(width: &str, height: &str, dark: bool) {
-    let (cluster, _clients) = crowded().await;
+    let (cluster, _clients) = Box::pin(crowded()).await;
     let url = format!("http://{}/", cluster.operations_address());
     let channels = CHANNELS.to_string();
     let app = Credentials::default().app_id;
@@ -51,7 +51,6 @@ async fn used_at(width: &str, height: &str, dark: bool) {
     }
     let (lines, well) = Rig::node("console.mjs", &arguments).finish().await;
     assert!(well, "{lines:#?}");
-    println!("{lines:?}");
     let steps = lines.iter().filter(|line| line["type"] == "step").count();
     assert_eq!(steps, 13, "{lines:#?}");
     // It is gone, as it was asked for.
@@ -62,12 +61,12 @@ async fn used_at(width: &str, height: &str, dark: bool) {
 
 #[tokio::test]
 async fn every_action_works_on_a_telephone() {
-    used_at("360", "740", true).await;
+    Box::pin(used_at("360", "740", true)).await;
 }
 
 #[tokio::test]
 async fn every_action_works_at_a_desk() {
-    used_at("1280", "900", false).await;
+    Box::pin(used_at("1280", "900", false)).await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 use proto::v1::App;
 use serde_json::json;
 use tests::{
+    chaos::lane::say,
     client::Client,
     cluster::{Cluster, Shape},
     eventually,
@@ -65,7 +66,7 @@ async fn strangers_make_no_series() {
     let later = all_series(&cluster).await;
     let grown: Vec<_> = later.difference(&first).collect();
     assert!(grown.is_empty(), "{grown:?}");
-    println!("{} series on three planes", later.len());
+    say(&format!("{} series on three planes", later.len()));
     let made_up = |series: &&String| series.contains("r1-") || series.contains("r0-");
     assert_eq!(later.iter().find(made_up), None);
 }

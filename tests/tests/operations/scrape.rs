@@ -7,6 +7,7 @@ use std::{
 };
 
 use tests::{
+    chaos::lane::say,
     fleet::{Fleet, Order},
     load::{Plan, Subscribers},
     rest::{Credentials, get},
@@ -82,12 +83,12 @@ async fn a_look_at_ten_thousand_sockets_costs_next_to_nothing() {
         let (median, slowest) = (times[times.len() / 2], times[times.len() - 1]);
         let share = 100.0 * spent / LOOKS_EVERY.as_secs_f64();
         let sockets = after.sum("carillon_data_plane_sockets");
-        println!(
+        say(&format!(
             "{} series, {sockets} sockets: median {median:?}, slowest {slowest:?}, {:.2} ms of CPU a look, \
              {share:.4} % of a core at one in 15 s",
             after.series.len(),
-            spent * 1e3,
-        );
+            spent * 1e3
+        ));
         assert!(median < Duration::from_millis(50), "{median:?}");
         assert!(share < 0.5, "{share} %");
     }

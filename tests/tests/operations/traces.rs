@@ -15,6 +15,7 @@ use opentelemetry_proto::tonic::{
 use proto::{internal::PublishRequest, plane::traces};
 use serde_json::json;
 use tests::{
+    chaos::lane::say,
     eventually,
     fleet::{Fleet, Order},
     grpc::event,
@@ -165,7 +166,7 @@ fn nothing_is_spent_where_nothing_is_traced() {
         std::hint::black_box(child.traceparent());
     }
     let each = began.elapsed() / SPANS;
-    println!("a publish spends {each:?} on tracing that is off");
+    say(&format!("a publish spends {each:?} on tracing that is off"));
     assert!(each.as_nanos() < 2_000, "{each:?}");
     assert_eq!(prost::Message::encoded_len(&request), 0, "and no byte on the wire");
 }
