@@ -69,8 +69,11 @@ const CODES: [&str; 17] = [
 pub struct RpcMetrics {
     calls: HashMap<&'static str, &'static str>,
     ended: Family<[(&'static str, &'static str); 2], Counter>,
-    duration: Family<[(&'static str, &'static str); 1], Histogram, fn() -> Histogram>,
+    duration: Durations,
 }
+
+/// Times by kind of call.
+type Durations = Family<[(&'static str, &'static str); 1], Histogram, fn() -> Histogram>;
 
 impl Default for RpcMetrics {
     fn default() -> Self {

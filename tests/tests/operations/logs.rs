@@ -78,7 +78,11 @@ async fn a_busy_run_logs_no_secret() {
     let (fleet, _client, secrets) = busy().await;
     let rotated = || async {
         let logs = fleet.logs();
-        logs.iter().any(|(_, text)| text.contains("\"target\":\"audit\"") && text.contains("RotateAppSecret")).then_some(())
+        logs.iter()
+            .any(|(_, text)| {
+                text.contains("\"target\":\"audit\"") && text.contains("RotateAppSecret")
+            })
+            .then_some(())
     };
     eventually("the last thing that happened is in the log", rotated).await;
     let logs = fleet.logs();
