@@ -64,16 +64,16 @@ const CODES: [&str; 17] = [
     "unauthenticated",
 ];
 
-/// A label and its value.
-type Label = [(&'static str, &'static str); 1];
-
 /// Counts and times; clones count together.
 #[derive(Clone, Debug)]
 pub struct RpcMetrics {
     calls: HashMap<&'static str, &'static str>,
     ended: Family<[(&'static str, &'static str); 2], Counter>,
-    duration: Family<Label, Histogram, fn() -> Histogram>,
+    duration: Durations,
 }
+
+/// Times by kind of call.
+type Durations = Family<[(&'static str, &'static str); 1], Histogram, fn() -> Histogram>;
 
 impl Default for RpcMetrics {
     fn default() -> Self {

@@ -24,7 +24,7 @@ fn publishers_wait_until_the_node_has_queued() {
     assert_eq!(node.push(&event(), now, Some(&ack)), Pushed::Queued);
     assert!(node.owes(1), "it has acknowledged nothing");
     let mut paid = std::pin::pin!(ack.paid());
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut context = Context::from_waker(std::task::Waker::noop());
     ack.pay();
     assert!(paid.as_mut().poll(&mut context).is_pending(), "the node owes still");
 }
