@@ -110,6 +110,7 @@ impl ControlPlane {
         };
         let publisher = Publisher::new(callers, ways, metrics.clone());
         let webhooks = webhooks(options, &settings, operations);
+        let stopped = CancellationToken::new();
         let dispatcher = Dispatcher {
             publisher: publisher.clone(),
             reads: publisher.reads(),
@@ -121,8 +122,8 @@ impl ControlPlane {
             webhooks,
             message_ids: Arc::clone(&message_ids),
             metrics: metrics.clone(),
+            stopped: stopped.clone(),
         };
-        let stopped = CancellationToken::new();
         let (discovery, told) = Discovery::new(Arc::clone(&replicas), metrics, cluster.peers);
         tokio::spawn(stopped.clone().run_until_cancelled_owned(discovery.run()));
         let peering = Peering { replicas, dispatcher: dispatcher.clone(), told, stopped };

@@ -30,6 +30,7 @@ use proto::{
 };
 use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::info;
 
@@ -69,6 +70,8 @@ pub struct Dispatcher {
     pub message_ids: Arc<MessageIds>,
     /// What is counted.
     pub metrics: DispatchMetrics,
+    /// Ends heartbeats.
+    pub stopped: CancellationToken,
 }
 
 impl Dispatcher {
@@ -212,7 +215,9 @@ impl DispatchService for Dispatcher {
         let answers = request.into_inner().map(move |beat| {
             dispatcher.answer(beat?).map_err(|rejection| from_rejection(&rejection))
         });
-        Ok(Response::new(Box::pin(answers)))
+        // Without an end of their own they would outlive a shutdown.
+        let ended = self.stopped.clone().cancelled_owned();
+        Ok(Response::new(Box::pin(futures_util::StreamExt::take_until(answers, ended))))
     }
 }
 

@@ -60,6 +60,8 @@ pub struct DispatchMetrics {
     pub recovered: Counter,
     /// Times this process stood still.
     pub stalls: Counter,
+    /// Gaps of nodes that refused events which nobody sends again.
+    pub holes: Counter,
     /// Events of former owners that nodes told of too late.
     pub recovered_late: Counter,
     /// Messages sent on to other control planes.
@@ -144,6 +146,7 @@ impl DispatchMetrics {
         counter("shard_losses", "Shards that another control plane took", &self.shards_lost);
         counter("recovered_events", "Events dispatched again in a takeover", &self.recovered);
         counter("stalls", "Times this process stood still", &self.stalls);
+        counter("refusal_gaps", "Gaps of nodes that refused what nobody sends again", &self.holes);
         counter("recovered_late", "Events of former owners told of too late", &self.recovered_late);
         counter("forwards", "Messages sent on to other control planes", &self.forwarded);
         counter("forwards_dropped", "Messages to others that were dropped", &self.forwards_dropped);

@@ -111,6 +111,8 @@ struct Queued {
     event: Arc<DispatchedEvent>,
     bytes: usize,
     at: Instant,
+    /// A publisher waits for it, or did.
+    awaited: bool,
 }
 
 /// What became of an event that was pushed.
@@ -177,8 +179,10 @@ impl Node {
         let mut state = self.state();
         let last = state.last();
         let resumes = hello.owner == owner && (state.acknowledged..=last).contains(&hello.position);
-        // A node that was never attached to this control plane has missed nothing of it.
-        let gap = state.gap || (state.attachment > 0 && !resumes);
+        // A node that was never attached to this control plane has missed nothing of it. One that was, and
+        // had been given up meanwhile, has.
+        let was_here = state.attachment > 0 || hello.owner == owner;
+        let gap = state.gap || (was_here && !resumes);
         if gap {
             state.release(u64::MAX);
             state.queue.clear();
@@ -242,7 +246,8 @@ impl Node {
         let attachment = state.attachment;
         // After a gap nothing that was told counts: the next attachment is the first unbroken one.
         if !state.gap {
-            state.queue.push_back(Queued { event: Arc::clone(notice), bytes, at: now });
+            let event = Arc::clone(notice);
+            state.queue.push_back(Queued { event, bytes, at: now, awaited: false });
             state.queue_bytes += bytes;
         }
         drop(state);
@@ -275,7 +280,8 @@ impl Node {
             self.waker.wake();
             return Pushed::Overflowed;
         }
-        state.queue.push_back(Queued { event: Arc::clone(event), bytes, at: now });
+        let awaited = ack.is_some();
+        state.queue.push_back(Queued { event: Arc::clone(event), bytes, at: now, awaited });
         state.queue_bytes += bytes;
         if let Some(ack) = ack.filter(|_| state.healthy && !cfg!(feature = "bug-ack-early")) {
             ack.owe();
@@ -288,24 +294,35 @@ impl Node {
     }
 
     /// The node has queued everything up to a position for its sockets, but for what it has refused.
-    pub fn delivered(&self, delivered: &Delivered, now: Instant) {
+    /// Returns whether it lacks something now: a publisher that had stopped to wait for this node was
+    /// told that all is well, and nobody will send the event again. Then the node has a gap.
+    pub fn delivered(&self, delivered: &Delivered, now: Instant) -> bool {
         let mut state = self.state();
         let position = delivered.position.min(state.sent);
+        let refused = |waited: u64| delivered.refused.contains(&waited);
+        let mut unsent = 0_usize;
         while state.acknowledged < position {
             let Some(queued) = state.queue.pop_front() else {
                 break;
             };
             state.queue_bytes -= queued.bytes;
             state.acknowledged += 1;
+            unsent += usize::from(queued.awaited && refused(state.acknowledged));
         }
-        let refused = |waited: &u64| delivered.refused.contains(waited);
-        state
-            .waiting
-            .iter()
-            .filter(|(waited, _)| refused(waited))
-            .for_each(|(_, ack)| ack.refuse());
+        for (_, ack) in state.waiting.iter().filter(|(waited, _)| refused(*waited)) {
+            ack.refuse();
+            unsent = unsent.saturating_sub(1);
+        }
         state.release(position);
         state.heard(now);
+        if unsent == 0 {
+            return false;
+        }
+        state.gap = true;
+        state.detach(now);
+        drop(state);
+        self.waker.wake();
+        true
     }
 
     /// Tells the node which shards this control plane takes.
@@ -420,6 +437,13 @@ impl Node {
         if !state.attached {
             let gone = now.saturating_duration_since(state.lost_at) >= GRACE;
             return if gone { Ticked::Gone } else { Ticked::Steady };
+        }
+        if now.saturating_duration_since(state.heard) >= GRACE {
+            // Its connection stands, but what waits for it has been overtaken.
+            state.detach(now);
+            drop(state);
+            self.waker.wake();
+            return Ticked::Gone;
         }
         if state.healthy && (state.lags(now) || state.silent(now)) {
             state.healthy = false;

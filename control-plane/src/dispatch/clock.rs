@@ -24,6 +24,8 @@ impl Dispatcher {
         loop {
             ticks.tick().await;
             let now = Instant::now();
+            // First: it finds out whether this process stood still itself.
+            self.replicas.look(now.into_std());
             self.look_at_nodes(now.into_std());
             let ready = self.nodes.ready();
             let wanted = expected.max(self.replicas.nodes_elsewhere());
@@ -33,7 +35,6 @@ impl Dispatcher {
                 self.replicas.warm_up(now.into_std());
                 warm.set(true);
             }
-            self.replicas.look(now.into_std());
             self.flush_relays();
             self.publisher.share_limits();
             self.shards.tick(now.into_std(), &mut |happened| self.tell(happened));

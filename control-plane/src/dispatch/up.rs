@@ -7,7 +7,7 @@ use proto::internal::{AttachRequest, Interest, MemberInterest, attach_request::U
 use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
 use tonic::Streaming;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::Dispatcher;
 use crate::{
@@ -56,7 +56,10 @@ impl Dispatcher {
                 from.node.drain();
             }
             Up::Delivered(delivered) => {
-                from.node.delivered(&delivered, now);
+                if from.node.delivered(&delivered, now) {
+                    self.metrics.holes.inc();
+                    warn!(node = %from.node.id, "node refused what nobody sends again: a gap");
+                }
                 if !delivered.stale.is_empty() {
                     self.replicas.refused(&delivered.stale, now);
                 }
