@@ -84,7 +84,7 @@ impl ControlPlanes {
                 }
                 continue;
             };
-            let refused = match ask(&replica, &rpc).await {
+            let refused = match self.ask(&replica, &rpc).await {
                 Ok(answer) => return Ok(answer),
                 Err(refused) => refused,
             };
@@ -94,6 +94,34 @@ impl ControlPlanes {
             *last = Some(refused);
             self.retries.inc();
             tried.push(replica.owner);
+        }
+    }
+
+    /// Calls one control plane, until it dies and another one can be asked. While there is no other it may
+    /// only be slow: its connection says when it is gone.
+    async fn ask<A, F>(&self, replica: &Replica, rpc: impl Fn(Client) -> F) -> Result<A, Rejection>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let link = replica.clock.stamp(replica.link.clone());
+        let client = Client::new(link).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let forsaken = async {
+            replica.life.clone().unwrap_or_default().cancelled_owned().await;
+            let is_another = |one: &Replica| one.life.is_some() && one.owner != replica.owner;
+            let mut known = self.replicas.follow();
+            let another = known.wait_for(|known| known.iter().any(is_another)).await;
+            drop(another);
+        };
+        tokio::select! {
+            biased;
+            answer = rpc(client) => match answer {
+                Ok(response) => Ok(response.into_inner()),
+                Err(refused) => Err(status::to_rejection(&refused)),
+            },
+            () = forsaken => {
+                let message = "the control plane fell silent over the call; it may be tried again";
+                Err(Rejection::new(Reason::Unavailable, message))
+            }
         }
     }
 
@@ -108,27 +136,6 @@ impl ControlPlanes {
                 let message = "no control plane can be reached; the call may be tried again";
                 Err(Rejection::new(Reason::Unavailable, message))
             }
-        }
-    }
-}
-
-/// Calls one control plane for as long as it lives.
-async fn ask<A, F>(replica: &Replica, rpc: impl Fn(Client) -> F) -> Result<A, Rejection>
-where
-    F: Future<Output = Result<Response<A>, Status>>,
-{
-    let link = replica.clock.stamp(replica.link.clone());
-    let client = Client::new(link).max_decoding_message_size(ANSWER_BYTES_MAX);
-    let life = replica.life.clone().unwrap_or_default();
-    tokio::select! {
-        biased;
-        answer = rpc(client) => match answer {
-            Ok(response) => Ok(response.into_inner()),
-            Err(refused) => Err(status::to_rejection(&refused)),
-        },
-        () = life.cancelled() => {
-            let message = "the control plane fell silent over the call; it may be tried again";
-            Err(Rejection::new(Reason::Unavailable, message))
         }
     }
 }
