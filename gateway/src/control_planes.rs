@@ -7,7 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use proto::{
     internal::dispatch_service_client::DispatchServiceClient,
     link::Link,
-    replicas::{Replica, Replicas},
+    replicas::{LOST_AFTER, Replica, Replicas},
     status,
 };
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Pauses between rounds in which no control plane took the call.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
-/// Where none has lived for this long, none is waited for.
+/// Where all have been gone for this long, none is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What calls a control plane.
@@ -128,10 +128,13 @@ impl ControlPlanes {
     /// Waits until some control plane lives: a moment, for the one that has just gone may be replaced.
     async fn wait_for_life(&self) -> Result<(), Rejection> {
         let mut known = self.replicas.follow();
-        let until = self.replicas.dead_since().unwrap_or_else(Instant::now) + PATIENCE;
+        let gone = self.replicas.dead_since();
+        // One that is only silent comes back, or is gone, in this time.
+        let until = gone.map_or_else(|| Instant::now() + LOST_AFTER, |since| since + PATIENCE);
         let lives = known.wait_for(|known| known.iter().any(|one| one.life.is_some()));
         match tokio::time::timeout_at(until, lives).await {
             Ok(Ok(_)) => Ok(()),
+            Err(_) if gone.is_none() => Ok(()),
             Ok(Err(_)) | Err(_) => {
                 let message = "no control plane can be reached; the call may be tried again";
                 Err(Rejection::new(Reason::Unavailable, message))
