@@ -428,17 +428,11 @@ impl Interest {
         for version in std::mem::replace(&mut self.ended, later) {
             match self.changes.remove(&version) {
                 Some(Subject::Channel(app, channel)) => self.forget_channel(&app, &channel),
-                Some(Subject::App(app)) if self.has_nothing_of(&app) => {
-                    self.connections.remove(&app);
-                }
+                Some(Subject::App(app)) => self.forget_connections(&app),
                 Some(Subject::Member(key)) => self.forget_member(&key),
-                Some(Subject::App(_)) | None => {}
+                None => {}
             }
         }
-    }
-
-    fn has_nothing_of(&self, app: &AppId) -> bool {
-        self.connections.get(app).is_some_and(Connections::is_nothing)
     }
 
     /// Memory is given back once most of it is empty.
@@ -447,6 +441,12 @@ impl Interest {
         self.members.remove(key);
         if self.members.capacity() > KEPT && self.members.len() < self.members.capacity() / 8 {
             self.members.shrink_to(self.members.len() * 2);
+        }
+    }
+
+    fn forget_connections(&mut self, app: &AppId) {
+        if self.connections.get(app).is_some_and(Connections::is_nothing) {
+            self.connections.remove(app);
         }
     }
 

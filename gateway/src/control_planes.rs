@@ -7,7 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use proto::{
     internal::dispatch_service_client::DispatchServiceClient,
     link::Link,
-    replicas::{Replica, Replicas},
+    replicas::{LOST_AFTER, Replica, Replicas},
     status,
 };
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Pauses between rounds in which no control plane took the call.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
-/// Where none has lived for this long, none is waited for.
+/// Where all have been gone for this long, none is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What calls a control plane.
@@ -84,7 +84,7 @@ impl ControlPlanes {
                 }
                 continue;
             };
-            let refused = match ask(&replica, &rpc).await {
+            let refused = match self.ask(&replica, &rpc).await {
                 Ok(answer) => return Ok(answer),
                 Err(refused) => refused,
             };
@@ -97,38 +97,48 @@ impl ControlPlanes {
         }
     }
 
-    /// Waits until some control plane lives: a moment, for the one that has just gone may be replaced.
-    async fn wait_for_life(&self) -> Result<(), Rejection> {
-        let mut known = self.replicas.follow();
-        let until = self.replicas.dead_since().unwrap_or_else(Instant::now) + PATIENCE;
-        let lives = known.wait_for(|known| known.iter().any(|one| one.life.is_some()));
-        match tokio::time::timeout_at(until, lives).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => {
-                let message = "no control plane can be reached; the call may be tried again";
+    /// Calls one control plane, until it dies and another one can be asked. While there is no other it may
+    /// only be slow: its connection says when it is gone.
+    async fn ask<A, F>(&self, replica: &Replica, rpc: impl Fn(Client) -> F) -> Result<A, Rejection>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let link = replica.clock.stamp(replica.link.clone());
+        let client = Client::new(link).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let forsaken = async {
+            replica.life.clone().unwrap_or_default().cancelled_owned().await;
+            let is_another = |one: &Replica| one.life.is_some() && one.owner != replica.owner;
+            let mut known = self.replicas.follow();
+            let another = known.wait_for(|known| known.iter().any(is_another)).await;
+            drop(another);
+        };
+        tokio::select! {
+            biased;
+            answer = rpc(client) => match answer {
+                Ok(response) => Ok(response.into_inner()),
+                Err(refused) => Err(status::to_rejection(&refused)),
+            },
+            () = forsaken => {
+                let message = "the control plane fell silent over the call; it may be tried again";
                 Err(Rejection::new(Reason::Unavailable, message))
             }
         }
     }
-}
 
-/// Calls one control plane for as long as it lives.
-async fn ask<A, F>(replica: &Replica, rpc: impl Fn(Client) -> F) -> Result<A, Rejection>
-where
-    F: Future<Output = Result<Response<A>, Status>>,
-{
-    let link = replica.clock.stamp(replica.link.clone());
-    let client = Client::new(link).max_decoding_message_size(ANSWER_BYTES_MAX);
-    let life = replica.life.clone().unwrap_or_default();
-    tokio::select! {
-        biased;
-        answer = rpc(client) => match answer {
-            Ok(response) => Ok(response.into_inner()),
-            Err(refused) => Err(status::to_rejection(&refused)),
-        },
-        () = life.cancelled() => {
-            let message = "the control plane fell silent over the call; it may be tried again";
-            Err(Rejection::new(Reason::Unavailable, message))
+    /// Waits until some control plane lives: a moment, for the one that has just gone may be replaced.
+    async fn wait_for_life(&self) -> Result<(), Rejection> {
+        let mut known = self.replicas.follow();
+        let gone = self.replicas.dead_since();
+        // One that is only silent comes back, or is gone, in this time.
+        let until = gone.map_or_else(|| Instant::now() + LOST_AFTER, |since| since + PATIENCE);
+        let lives = known.wait_for(|known| known.iter().any(|one| one.life.is_some()));
+        match tokio::time::timeout_at(until, lives).await {
+            Ok(Ok(_)) => Ok(()),
+            Err(_) if gone.is_none() => Ok(()),
+            Ok(Err(_)) | Err(_) => {
+                let message = "no control plane can be reached; the call may be tried again";
+                Err(Rejection::new(Reason::Unavailable, message))
+            }
         }
     }
 }

@@ -146,7 +146,8 @@ impl Replicas {
         self.shared.known.subscribe()
     }
 
-    /// Since when none has answered; `None` while one does.
+    /// Since when all are gone; `None` while one answers, or has only fallen silent: then its connection
+    /// is given up in [`LOST_AFTER`].
     #[must_use]
     pub fn dead_since(&self) -> Option<Instant> {
         self.shared.state().directory.dead_since().map(Instant::from_std)
@@ -259,6 +260,10 @@ impl Shared {
         let clock = self.state().clocks.entry(address.to_owned()).or_default().clone();
         clock.set(answer.clock_ms);
         self.change(|directory, now| directory.hear(address, answer, now));
+    }
+
+    fn fall_silent(&self, address: &str) {
+        self.change(|directory, _| directory.fall_silent(address));
     }
 
     fn lose(&self, address: &str) {

@@ -73,7 +73,7 @@ impl Beats {
                 Ok(answer) => answer,
                 Err(_) if self.local => continue,
                 Err(_) => {
-                    self.shared.lose(&self.address);
+                    self.shared.fall_silent(&self.address);
                     let patience = LOST_AFTER - SILENT_AFTER;
                     timeout(patience, answers.next()).await.map_err(silent)?
                 }

@@ -16,7 +16,7 @@ const GIVEN_UP_AFTER: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Directory {
     entries: BTreeMap<String, Entry>,
-    /// Since when nobody has answered anywhere; `None` while somebody does.
+    /// Since when all are gone; `None` while one answers, or is only silent.
     dead_since: Option<Instant>,
 }
 
@@ -28,6 +28,8 @@ struct Entry {
     heard: Instant,
     /// Since when it answers; `None` while it does not.
     alive: Option<Instant>,
+    /// It does not answer, but its connection has not ended: it may only be slow.
+    silent: bool,
     standing: Standing,
     /// What it has said of all of them.
     told: Vec<Told>,
@@ -71,6 +73,7 @@ impl Directory {
         entry.heard = now;
         let changed = entry.alive.is_none() || entry.standing != standing || entry.told != replicas;
         entry.alive.get_or_insert(now);
+        entry.silent = false;
         if !changed {
             return false;
         }
@@ -86,17 +89,28 @@ impl Directory {
         true
     }
 
-    /// An address answers no more; returns whether it did until now.
-    pub(super) fn lose(&mut self, address: &str, now: Instant) -> bool {
+    /// An address does not answer; returns whether it did until now.
+    pub(super) fn fall_silent(&mut self, address: &str) -> bool {
         let Some(entry) = self.entries.get_mut(address).filter(|entry| entry.alive.is_some())
         else {
             return false;
         };
         entry.alive = None;
-        if self.entries.values().all(|entry| entry.alive.is_none()) {
+        entry.silent = true;
+        true
+    }
+
+    /// The connection to an address has ended; returns whether it answered until now.
+    pub(super) fn lose(&mut self, address: &str, now: Instant) -> bool {
+        let answered = self.fall_silent(address);
+        if let Some(entry) = self.entries.get_mut(address) {
+            entry.silent = false;
+        }
+        let is_dead = |entry: &Entry| entry.alive.is_none() && !entry.silent;
+        if self.dead_since.is_none() && self.entries.values().all(is_dead) {
             self.dead_since = Some(now);
         }
-        true
+        answered
     }
 
     /// Gives up addresses that nobody names and nobody answers at; returns whether there were any.
@@ -145,7 +159,8 @@ impl Directory {
             return;
         }
         let standing = Standing { name: address.to_owned(), owner: 0, eligible: false };
-        let entry = Entry { seeded, heard: now, alive: None, standing, told: Vec::new() };
+        let entry =
+            Entry { seeded, heard: now, alive: None, silent: false, standing, told: Vec::new() };
         self.entries.insert(address.to_owned(), entry);
     }
 }
@@ -218,8 +233,13 @@ mod tests {
         directory.hear("http://a", answer(7, &[]), now);
         assert_eq!(shown(&directory), ["http://a http://a 7 true"]);
         let later = now + Duration::from_secs(1);
-        assert!(directory.lose("http://a", later) && !directory.lose("http://a", later));
+        assert!(directory.fall_silent("http://a") && !directory.fall_silent("http://a"));
+        assert_eq!(directory.dead_since(), None, "it may only be slow");
+        assert!(!directory.lose("http://a", later));
         assert_eq!(directory.dead_since(), Some(later));
+        directory.hear("http://a", answer(7, &[]), later);
+        assert!(directory.lose("http://a", now) && !directory.lose("http://a", later));
+        assert_eq!(directory.dead_since(), Some(now));
     }
 
     #[test]
