@@ -84,7 +84,7 @@ mod tests {
         let last = frame(1);
         ledger.enter(&last);
         assert!(ledger.is_over());
-        waiting.truncate(6);
+        waiting.truncate(4);
         assert!(ledger.is_relieved());
     }
 
