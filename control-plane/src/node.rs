@@ -465,10 +465,11 @@ impl Node {
         self.state().attached
     }
 
-    /// Whether the stream of this attachment is the latest.
+    /// Whether the stream of this attachment is the latest, and not given up.
     #[must_use]
     pub fn is_current(&self, attachment: u32) -> bool {
-        self.state().attachment == attachment
+        let state = self.state();
+        state.attached && state.attachment == attachment
     }
 
     /// When it last lost its stream.

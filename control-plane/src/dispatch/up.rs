@@ -36,7 +36,12 @@ impl Dispatcher {
             }
         };
         info!(node = %node.id, attachment = attachment.number, reason, "stream of a node ended");
-        node.detach(attachment.number, Instant::now().into_std());
+        let now = Instant::now().into_std();
+        node.detach(attachment.number, now);
+        // It may have been given up while its last words were heard.
+        if self.nodes.get(&node.id.0, node.boot).is_none_or(|known| !Arc::ptr_eq(&known, node)) {
+            self.forget(node, None, now);
+        }
     }
 
     fn handle_up(&self, from: &Attachment, up: Up) -> Result<(), Rejection> {

@@ -120,7 +120,9 @@ impl Bridge {
 
 impl Drop for Bridge {
     fn drop(&mut self) {
-        for namespace in &self.namespaces {
+        for (number, namespace) in self.namespaces.iter().enumerate() {
+            // First: without it the link would live until the last process of the namespace has ended.
+            let _gone = ip(&["link", "del", &format!("{}-{}", self.name, number + 1)]);
             let _gone = ip(&["netns", "del", namespace]);
         }
         let _gone = ip(&["link", "del", &self.name]);

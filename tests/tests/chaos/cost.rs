@@ -6,7 +6,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::{Value, json};
 use tests::{
     arena::{Order, Part, Vitals},
-    chaos::{lane::size, publisher::Publisher, run::Run},
+    chaos::{
+        lane::{say, size},
+        publisher::Publisher,
+        run::Run,
+    },
 };
 use tokio::time::{Duration, sleep};
 
@@ -19,6 +23,10 @@ const PUBLISHERS: u32 = 12;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cost() {
+    if !size(false, true) {
+        say("cost: only in the long lane (CHAOS=long), where the machine is its own");
+        return;
+    }
     let all_in_one = Order { all_in_one: true, etcd: 0, ..order(0, 0, 0) };
     let mut prices = Vec::new();
     for (name, nodes, order) in [

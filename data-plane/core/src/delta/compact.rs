@@ -127,7 +127,7 @@ mod tests {
         let mut encoder = crate::delta::Encoder::default();
         let numbers = (Sequence(7_000_001), Sequence(7_000_002));
         let payload = encoder.encode_compact(numbers, base, target);
-        assert_eq!(payload, b"\x01\xC1\xCF\xF2\x57\x0B\x2025");
+        assert_eq!(payload, b"\x01\xC1\xCF\xF2\x57\x0B\x3025}");
     }
 
     #[test]
