@@ -138,12 +138,6 @@ impl Replicas {
         self.look(now);
     }
 
-    /// How many shards this control plane dispatches in.
-    #[must_use]
-    pub fn owned(&self) -> usize {
-        self.state().ownership.owned()
-    }
-
     /// Shards that are not given away yet, or not yet for certain.
     #[must_use]
     pub fn held(&self) -> usize {
