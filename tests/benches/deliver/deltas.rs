@@ -2,7 +2,7 @@
 
 use crate::{
     audience::Audience,
-    measure::{Cost, median},
+    measure::{Cost, median, median_ratio},
     node::Node,
     options::Options,
     publish::{Body, EVENT, Publisher, payload},
@@ -33,6 +33,9 @@ pub(crate) struct Deltas {
     pub(crate) case: Case,
     pub(crate) delta: Side,
     pub(crate) full: Side,
+    /// CPU time of an event as deltas, for one of the full event next to it: what the machine does
+    /// meanwhile is the same for both.
+    pub(crate) ratio: f64,
 }
 
 pub(crate) struct Side {
@@ -76,8 +79,9 @@ fn measure(node: &Node, options: &Options, case: Case) -> anyhow::Result<Deltas>
             full.publish(&same, node)?;
         }
     }
+    let ratio = median_ratio(&deltas.costs, &full.costs);
     let side = |stream: Stream| Side { bytes: stream.bytes_each(), cost: median(stream.costs) };
-    Ok(Deltas { case, delta: side(deltas), full: side(full) })
+    Ok(Deltas { case, delta: side(deltas), full: side(full), ratio })
 }
 
 /// A channel with its audience, and what events to all of it have cost.

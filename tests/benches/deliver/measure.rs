@@ -41,6 +41,14 @@ pub(crate) fn median(mut costs: Vec<Cost>) -> Cost {
     costs[costs.len() / 2]
 }
 
+/// The ratio in the middle of those of each cost to its neighbour.
+pub(crate) fn median_ratio(costs: &[Cost], others: &[Cost]) -> f64 {
+    let pairs = costs.iter().zip(others);
+    let mut ratios: Vec<f64> = pairs.map(|(one, other)| one.cpu_us() / other.cpu_us()).collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios[ratios.len() / 2]
+}
+
 fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }

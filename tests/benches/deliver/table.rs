@@ -31,14 +31,13 @@ pub(crate) fn deltas(options: &Options, measured: &[Deltas]) {
     let Options { sockets, .. } = options;
     println!("\nDeltas to {sockets} sockets of one channel, beside full frames of the same size:");
     println!("{:34}{:>14}{:>14}{:>10}", "", "bytes/frame", "CPU us/deliv.", "x full");
-    for Deltas { case: Case { format, states }, delta, full } in measured {
-        let ratio = delta.cost.cpu_us() / full.cost.cpu_us();
+    for Deltas { case: Case { format, states }, delta, full, ratio } in measured {
         let line = |title: &str, Side { cost, bytes }: &Side, ratio: f64| {
             let per_delivery = cost.cpu_us() / f64::from(*sockets);
             println!("{title:34}{bytes:>14.1}{per_delivery:>14.3}{ratio:>10.3}");
         };
         let states = format!("{states} state{}", if *states == 1 { "" } else { "s" });
-        line(&format!("{format}, {states}"), delta, ratio);
+        line(&format!("{format}, {states}"), delta, *ratio);
         line("  full frames", full, 1.0);
     }
 }
