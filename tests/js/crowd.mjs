@@ -3,7 +3,7 @@
 //   node crowd.mjs --port 6001 --clients 500 --members 50 [--key app-key] [--secret app-secret]
 //
 // All are in the channel "hall"; the first `members` of them are in "presence-hall" as well.
-// Lines: {"type":"ready"} when everybody has their channels. Any line on stdin is answered with
+// Lines: {"type":"ready"} when everybody has their channels, and all members know each other. Any line on stdin is answered with
 // {"type":"told","downs":[ms],"out":[client],"flaps":[…],"errors":[…]}   downs: each time that a client was without
 // its channel; out: who is without it at the end; flaps: members who came or went after "ready".
 // Ends when stdin does.
@@ -80,13 +80,18 @@ function open(number) {
   if (number >= members) return;
   let entered = false;
   const hall = pusher.subscribe("presence-hall");
-  hall.bind("pusher:subscription_succeeded", () => {
-    if (!entered) arrived();
-    entered = true;
-  });
+  // In is who knows everybody: joins are on their way to some when the last one has entered.
+  const look = () => {
+    if (!entered && hall.members.count === members) {
+      entered = true;
+      arrived();
+    }
+  };
+  hall.bind("pusher:subscription_succeeded", look);
   for (const event of ["pusher:member_added", "pusher:member_removed"]) {
     hall.bind(event, ({ id }) => {
       if (ready) flaps.push({ event, id, seen_by: user });
+      look();
     });
   }
 }

@@ -52,6 +52,9 @@ pub struct Socket {
     pub entries: Vec<Entry>,
 }
 
+/// The close code that tells a client to connect again at once.
+const COME_BACK: u16 = 4200;
+
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -199,12 +202,18 @@ impl Cut {
         message.start < self.until && message.acked.is_none_or(|acked| acked >= self.from)
     }
 
-    /// Whether it lies between an event and a node.
+    /// Whether an event need not have come to a socket: it lies between them, or the socket was told
+    /// of a gap by the time that the cut was over.
     #[must_use]
-    pub fn excuses(&self, (key, message): (Key, &Message), node: usize) -> bool {
-        self.touches(message)
-            && self.publishers.contains(&key.publisher)
-            && self.nodes.contains(&node)
+    pub fn excuses(&self, (key, message): (Key, &Message), socket: &Socket) -> bool {
+        let apart = self.publishers.contains(&key.publisher) && self.nodes.contains(&socket.node);
+        self.touches(message) && (apart || self.told(socket))
+    }
+
+    fn told(&self, socket: &Socket) -> bool {
+        socket.ended.is_some_and(|(at, end)| {
+            end == End::Closed(COME_BACK) && (self.from..self.until).contains(&at)
+        })
     }
 }
 

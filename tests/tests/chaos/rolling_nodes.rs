@@ -4,11 +4,7 @@ use serde_json::json;
 use tests::{
     arena::Part,
     balancer::{Balancer, Target},
-    chaos::{
-        lane::{say, size},
-        measures::Spread,
-        run::Run,
-    },
+    chaos::{lane::size, measures::Spread, run::Run},
     rig::Rig,
 };
 use tokio::time::{Duration, sleep};
@@ -22,13 +18,6 @@ const NODES: usize = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rolling_nodes() {
-    if !size(false, true) {
-        say(
-            "rolling_nodes: only in the long lane (CHAOS=long): where a node is back within half a second \
-             members are still seen to leave and come",
-        );
-        return;
-    }
     let mut order = order(CONTROL_PLANES, 1, NODES);
     order.node.push(format!("--drain-seconds={}", size(3, 10)));
     let mut run = Run::start("rolling_nodes", order).await;

@@ -18,12 +18,6 @@ const AGREE: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn split() {
-    if !size(false, true) {
-        say(
-            "split: only in the long lane (CHAOS=long): counts after the healing are not exact yet",
-        );
-        return;
-    }
     let mut run = Run::start("split", order(2, 2, 2)).await;
     if !run.arena.can_be_cut() {
         say("split: LEFT OUT, for only root may make network namespaces");

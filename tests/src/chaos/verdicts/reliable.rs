@@ -43,7 +43,7 @@ pub(super) fn judge(history: &History, messages: &Messages) -> Verdict {
             let published = acked.get(&(socket.app, stay.channel)).into_iter().flatten();
             for (key, message) in published {
                 let mut cuts = history.cuts.iter();
-                let is_cut = cuts.any(|cut| cut.excuses((*key, message), socket.node));
+                let is_cut = cuts.any(|cut| cut.excuses((*key, message), socket));
                 if !is_cut && stay.must_have(message, socket.number) {
                     verdict.check(stay.received.contains(key), || {
                         missing(history, socket, &stay, (*key, message))

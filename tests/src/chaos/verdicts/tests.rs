@@ -213,6 +213,17 @@ fn who_is_cut_off_lacks_events_of_the_other_side_and_no_others() {
     assert_eq!(broken(cut(vec![1], vec![0], 290)), ["V3 reliable"]);
     assert_eq!(broken(cut(vec![0], vec![1], 290)), ["V3 reliable"]);
     assert_eq!(broken(cut(vec![0], vec![0], 190)), ["V3 reliable"]);
+    let told = |code, until| {
+        move |history: &mut History| {
+            let seen = vec![entry(10, What::Subscribed), event(110, 0), event(310, 2)];
+            let ended = Some((500, End::Closed(code)));
+            history.sockets.push(Socket { user: None, ended, ..socket(3, seen) });
+            history.cuts.push(Cut { from: 150, until, publishers: vec![], nodes: vec![] });
+        }
+    };
+    assert!(broken(told(4200, 600)).is_empty(), "it knows that it has missed something");
+    assert_eq!(broken(told(4201, 600)), ["V3 reliable"]);
+    assert_eq!(broken(told(4200, 500)), ["V3 reliable"], "that is too late");
     let order = |until| {
         move |history: &mut History| {
             history
