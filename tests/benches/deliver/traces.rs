@@ -38,12 +38,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Traces> {
     for options in [options, options, &traced] {
         let node = Node::start(options)?;
         let audience = Audience::open(node.address, 1)?;
-        sides.push((node, audience, Vec::new()));
+        sides.push((audience, node, Vec::new()));
     }
     let shape = (options.in_flight, options.payload_bytes);
     // The first measurement of each warms up.
     for round in 0..=options.rounds {
-        for (node, audience, costs) in &mut sides {
+        for (audience, node, costs) in &mut sides {
             let cost = publish::measure(node, audience, options.publishes, shape)?;
             if round > 0 {
                 costs.push(cost);

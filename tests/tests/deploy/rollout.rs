@@ -6,6 +6,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use proto::v1::{App, Event, TriggerEventRequest, event_service_client::EventServiceClient};
 use serde_json::Value;
 use tests::{
+    chaos::lane::say,
     client::Client,
     grpc::{Admin, Events, event},
     rest::{Backend, Credentials, get},
@@ -82,6 +83,11 @@ fn production_is_restarted_and_nothing_is_lost() {
             let took = began.elapsed();
             let account = traffic.stop().await;
             let all = account.faults.len();
+            say(&format!(
+                "all planes restarted in {took:?}: {} publishes, {} visits of {BROWSERS} browsers, \
+                 {} events heard, {all} faults",
+                account.published, account.visits, account.heard
+            ));
             assert!(account.faults.is_empty(), "{all}: {:?}", &account.faults[..all.min(20)]);
             assert!(account.visits >= 2 * BROWSERS, "every browser had to come back: {account:?}");
             let heard = account.published * BROWSERS;

@@ -47,8 +47,8 @@ function shown(app, connections) {
     ["Socket", ({ socket_id }) => h("code", {}, socket_id)],
     ["User", ({ user_id }) => user_id || h("span", { class: "hint" }, "nobody")],
     ["Open for", ({ age_ms }) => duration(Math.floor(age_ms / 1_000)), "number"],
-    ["Node", ({ node }) => node],
+    ["Node", ({ node }) => node, "short"],
     ["Waiting", ({ waiting_bytes }) => `${count(waiting_bytes)} bytes`, "number"],
-    ["Channels", named],
+    ["Channels", named, "wide"],
   ], connections, "Nobody is connected.");
 }
