@@ -6,7 +6,7 @@
 #   docker build --target carillon      -t carillon .
 #
 # Without a network: `cargo vendor` first (the folder vendor/ is used where it is there), and a BUILDER
-# that has protoc already. tests/image.sh builds and runs all of them that way.
+# that has protoc already. tests/image/check builds and runs all of them that way.
 
 ARG BUILDER=docker.io/library/rust:1.95-bookworm
 

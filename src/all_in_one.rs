@@ -47,7 +47,9 @@ pub(crate) async fn start(
     let encrypted = config.tls_certificate.is_some();
     let tls = Tls::configured(config.tls_certificate.take().zip(config.tls_key.take()))?;
     let operations_tls = config.control_plane.operations_tls.listener()?;
-    let settings = control_plane::open_settings(&[], &config.data, &config.control_plane).await?;
+    let files = control_plane::config::Etcd::default();
+    let settings =
+        control_plane::open_settings(&files, &config.data, &config.control_plane).await?;
     let (app, secret) = welcome::development_app();
     let first_start = settings.create_if_new(app, secret).await?;
     // The one node is here: publishes need not wait for others.

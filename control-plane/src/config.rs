@@ -43,6 +43,31 @@ pub struct Options {
     pub operations_tls: OperationsTls,
 }
 
+/// Where etcd is, and how it is spoken to.
+#[derive(Args, Clone, Debug, Default)]
+#[group(skip)]
+pub struct Etcd {
+    /// etcd, as http://host:port or https://host:port; several, or separated by commas. Without any, apps
+    /// are kept under --data
+    #[arg(long, value_delimiter = ',', value_name = "URL")]
+    pub etcd_endpoints: Vec<String>,
+    /// Authorities that etcd's certificates are checked against, PEM; needed for https
+    #[arg(long, value_name = "FILE")]
+    pub etcd_ca: Option<PathBuf>,
+    /// Certificate that etcd is shown, PEM
+    #[arg(long, requires = "etcd_key", value_name = "FILE")]
+    pub etcd_certificate: Option<PathBuf>,
+    /// Key of that certificate, PEM
+    #[arg(long, requires = "etcd_certificate", value_name = "FILE")]
+    pub etcd_key: Option<PathBuf>,
+    /// Name to sign in to etcd with
+    #[arg(long, requires = "etcd_password_file", value_name = "NAME")]
+    pub etcd_user: Option<String>,
+    /// File with the password to sign in to etcd with
+    #[arg(long, requires = "etcd_user", value_name = "FILE")]
+    pub etcd_password_file: Option<PathBuf>,
+}
+
 /// Options of a control plane of its own.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
@@ -56,10 +81,9 @@ pub struct Config {
     /// Probes, metrics and the admin API
     #[arg(long, default_value = "127.0.0.1:9601", value_name = "ADDRESS")]
     pub operations_listen: SocketAddr,
-    /// etcd, as http://host:port; several, or separated by commas. Without any, apps are kept under
-    /// --data
-    #[arg(long, value_delimiter = ',', value_name = "URL")]
-    pub etcd_endpoints: Vec<String>,
+    /// Where apps are kept.
+    #[command(flatten)]
+    pub etcd: Etcd,
     /// Folder of the embedded store, or of the copy of what etcd had last
     #[arg(long, default_value = "data", value_name = "FOLDER")]
     pub data: PathBuf,

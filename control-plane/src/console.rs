@@ -8,6 +8,7 @@ mod apps;
 mod assets;
 mod channels;
 pub mod cluster;
+mod connections;
 mod follow;
 pub mod history;
 
@@ -29,8 +30,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 
 use crate::{
+    inquiries::Inquiries,
     publisher::Publisher,
     reads::Reads,
+    replicas::Replicas,
     settings::{AdminTokens, AppsAdministration, authorize},
     tap::Taps,
 };
@@ -51,8 +54,12 @@ pub struct Console {
     pub reads: Reads,
     /// Names publishes.
     pub message_ids: Arc<MessageIds>,
+    /// Asks nodes.
+    pub inquiries: Arc<Inquiries>,
     /// Shows events.
     pub taps: Taps,
+    /// Those who dispatch the others.
+    pub replicas: Arc<Replicas>,
     /// Who takes part.
     pub cluster: Cluster,
     /// The last minutes.
@@ -74,6 +81,7 @@ impl Console {
             .route("/apps/{app}/channels", get(channels::list))
             .route("/apps/{app}/channel", get(channels::get))
             .route("/apps/{app}/users", get(channels::users))
+            .route("/apps/{app}/connections", get(connections::list))
             .route("/apps/{app}/terminate", post(channels::terminate))
             .route("/apps/{app}/events", get(follow::follow).post(channels::publish))
             .layer(middleware::from_fn_with_state(self.clone(), admit))

@@ -102,6 +102,7 @@ impl ControlPlane {
         let me = Identity { name: name.into(), address: cluster.address, owner };
         let parts = (Arc::clone(&shards), Arc::clone(&nodes));
         let replicas = Replicas::new(me, parts, metrics.clone());
+        operations.register("dispatch", |registry| replicas.register(registry));
         let callers = Callers::new(settings.apps(), metrics.clone(), warm.clone());
         let ways = Ways {
             shards: Arc::clone(&shards),
@@ -120,6 +121,7 @@ impl ControlPlane {
             relays: Arc::default(),
             apps: settings.apps(),
             webhooks,
+            inquiries: Arc::default(),
             message_ids: Arc::clone(&message_ids),
             metrics: metrics.clone(),
             stopped: stopped.clone(),
@@ -136,6 +138,7 @@ impl ControlPlane {
             publisher,
             message_ids,
             plaintext_allowed: options.allow_plaintext_credentials,
+            in_flight: dispatcher.metrics.stream_publishes.clone(),
         };
         let history = History::start(&dispatcher.metrics, &dispatcher.nodes);
         let admin_tokens = AdminTokens::new(options.admin_token.as_deref());
@@ -202,6 +205,8 @@ impl ControlPlane {
             publisher: self.events.publisher.clone(),
             reads: self.events.reads.clone(),
             message_ids: Arc::clone(&self.events.message_ids),
+            inquiries: Arc::clone(&self.dispatcher.inquiries),
+            replicas: Arc::clone(&self.dispatcher.replicas),
             taps: self.dispatcher.metrics.taps.clone(),
             cluster: cluster::Cluster::new(self.settings.clone(), parts),
             history: self.history.clone(),
@@ -255,7 +260,9 @@ fn webhooks(options: &Options, settings: &Settings, operations: &Operations) -> 
         calls_max: options.webhook_calls_max,
         private_addresses_allowed: options.webhooks_private_addresses_allowed,
     };
-    Webhooks::start(settings.apps(), &options, metrics)
+    let webhooks = Webhooks::start(settings.apps(), &options, metrics);
+    operations.register("control_plane", |registry| webhooks.register(registry));
+    webhooks
 }
 
 /// A later life of a control plane has a larger number: milliseconds since 1970, then randomness.

@@ -37,6 +37,7 @@ use tracing::info;
 pub use relays::Relays;
 
 use crate::{
+    inquiries::Inquiries,
     metrics::DispatchMetrics,
     node::{Attachment, Node},
     nodes::{Attached, Nodes},
@@ -66,6 +67,8 @@ pub struct Dispatcher {
     pub apps: AppsReceiver,
     /// Tells backends what happens.
     pub webhooks: Webhooks,
+    /// What operators ask nodes.
+    pub inquiries: Arc<Inquiries>,
     /// Names what clients publish.
     pub message_ids: Arc<MessageIds>,
     /// What is counted.

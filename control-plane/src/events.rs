@@ -4,6 +4,7 @@ use std::{pin::Pin, sync::Arc};
 
 use futures_util::Stream;
 use model::{App, Draft, MessageIds, Reason, Rejection};
+use prometheus_client::metrics::gauge::Gauge;
 use proto::{
     plane::traces::Span,
     status::from_rejection,
@@ -40,6 +41,28 @@ pub struct Events {
     pub message_ids: Arc<MessageIds>,
     /// Whether a peer that is not loopback may send credentials in clear text.
     pub plaintext_allowed: bool,
+    /// Publishes of streams that are not answered yet.
+    pub in_flight: Gauge,
+}
+
+/// A publish of a stream, and its place among those that are not answered yet.
+type Published = (Result<Pending<TriggerEventResponse>, Rejection>, InFlight);
+
+/// Counts while it lives.
+#[derive(Debug)]
+struct InFlight(Gauge);
+
+impl InFlight {
+    fn begin(count: &Gauge) -> Self {
+        count.inc();
+        Self(count.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Events {
@@ -95,7 +118,7 @@ impl Events {
         app: Arc<App>,
         first: TriggerEventStreamRequest,
         mut requests: Streaming<TriggerEventStreamRequest>,
-        pending: mpsc::Sender<Result<Pending<TriggerEventResponse>, Rejection>>,
+        pending: mpsc::Sender<Published>,
     ) {
         let app_id = app.id.to_string();
         let mut next = Some(first);
@@ -115,7 +138,7 @@ impl Events {
                 )),
                 Err(rejection) => Err(rejection),
             };
-            place.send(published);
+            place.send((published, InFlight::begin(&self.in_flight)));
             next = requests.next().await.and_then(Result::ok);
         }
     }
@@ -133,9 +156,7 @@ fn unix_seconds() -> u64 {
     now.duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
-async fn stream_response(
-    published: Result<Pending<TriggerEventResponse>, Rejection>,
-) -> TriggerEventStreamResponse {
+async fn stream_response((published, _in_flight): Published) -> TriggerEventStreamResponse {
     let answered = match published {
         Ok(pending) => pending.delivered().await,
         Err(rejection) => Err(rejection),

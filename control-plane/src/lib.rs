@@ -33,6 +33,7 @@ pub mod replicas;
 pub mod webhooks;
 
 pub mod console;
+pub mod inquiries;
 
 pub mod metrics;
 pub mod rpc;

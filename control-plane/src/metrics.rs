@@ -70,6 +70,8 @@ pub struct DispatchMetrics {
     pub forwards_dropped: Counter,
     /// Events sent once more, because their shard had changed hands or had nobody.
     pub sent_again: Counter,
+    /// Publishes of gRPC streams that are not answered yet.
+    pub stream_publishes: Gauge,
     /// Shards that are this control plane's.
     pub owned_shards: Gauge,
     /// Other control planes that are alive.
@@ -159,6 +161,8 @@ impl DispatchMetrics {
         gauge("peers", "Other control planes that are alive", &self.peers);
         gauge("channels", "Channels with interest", &self.channels);
         gauge("idempotency_keys", "Idempotency keys that are remembered", &self.keys);
+        let help = "Publishes of gRPC streams that are not answered yet";
+        gauge("stream_publishes", help, &self.stream_publishes);
         gauge("node_queue_events", "Events on their way to nodes", &self.queued_events);
         let mut bytes = |name: &str, help: &str, gauge: &Gauge| {
             registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());

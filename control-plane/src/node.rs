@@ -18,7 +18,7 @@ use futures_util::task::AtomicWaker;
 use model::{AppId, BootId, NodeId, OwnerId};
 use proto::internal::{
     AppConnections, AttachResponse, Claim, Delivered, Dispatch, DispatchedEvent, Hello,
-    InterestAck, Stable, Totals, Welcome, attach_response::Down,
+    InterestAck, ListSockets, Stable, Totals, Welcome, attach_response::Down,
 };
 
 use crate::ack::Ack;
@@ -31,6 +31,8 @@ const QUEUE_EVENTS_MAX: usize = 65_536;
 /// event is larger.
 const MESSAGE_EVENTS_MAX: usize = 256;
 const MESSAGE_BYTES_MAX: usize = 256 << 10;
+/// Questions of operators that wait for one node.
+const ASKED_MAX: usize = 8;
 /// An event costs this much besides its text.
 const EVENT_OVERHEAD_BYTES: usize = 200;
 
@@ -95,6 +97,8 @@ struct State {
     claims: VecDeque<Claim>,
     /// The last round that the node was told of, and the last that it has answered.
     claimed: (u64, u64),
+    /// What operators want to know of it.
+    asked: VecDeque<ListSockets>,
     /// It did not answer a claim in time: it gets every event until it does.
     late: bool,
     /// Its interest is known.
@@ -159,6 +163,7 @@ impl Node {
             stable_due: false,
             claims: VecDeque::new(),
             claimed: (0, 0),
+            asked: VecDeque::new(),
             late: false,
             snapshot: false,
             owners: (Vec::new(), now),
@@ -201,6 +206,7 @@ impl Node {
         state.told_stable = 0;
         state.claims.clear();
         state.claimed = (0, 0);
+        state.asked.clear();
         (state.late, state.snapshot) = (false, false);
         state.welcome = Some(Welcome {
             owner,
@@ -332,6 +338,18 @@ impl Node {
         state.claims.push_back(claim);
         drop(state);
         self.waker.wake();
+    }
+
+    /// Asks the node for its sockets; `false` where it is not there or is asked too much.
+    pub fn ask(&self, wanted: ListSockets) -> bool {
+        let mut state = self.state();
+        if !state.attached || state.asked.len() >= ASKED_MAX {
+            return false;
+        }
+        state.asked.push_back(wanted);
+        drop(state);
+        self.waker.wake();
+        true
     }
 
     /// The node has answered all claims up to this round.
@@ -612,6 +630,9 @@ impl State {
                 .map(|(app, connections)| AppConnections { app_id: app.to_string(), connections })
                 .collect();
             return Some(Down::Totals(Totals { connections }));
+        }
+        if let Some(wanted) = self.asked.pop_front() {
+            return Some(Down::ListSockets(wanted));
         }
         let from = (self.sent - self.acknowledged) as usize;
         let mut bytes = 0;

@@ -19,9 +19,11 @@ use std::{
 };
 
 use model::{AppId, OwnerId, ShardId};
+use prometheus_client::registry::Registry;
 use proto::{
     internal::{AppDemand, Claimed, FollowResponse, Holdings, Replica, ShardEpoch},
     link::Link,
+    plane::metrics::reading::{self, Name},
     replicas::age,
 };
 use tokio::sync::watch;
@@ -114,6 +116,19 @@ impl Replicas {
         let (state, accompanied) = (Mutex::new(state), AtomicBool::new(false));
         let unasked = AtomicUsize::new(1);
         Arc::new(Self { me, shards, nodes, metrics, state, unasked, accompanied, changes })
+    }
+
+    /// Names what is on its way to the others.
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        let read = |read: fn((usize, usize)) -> usize| {
+            let replicas = Arc::downgrade(self);
+            move || replicas.upgrade().map(|own| read(own.state().peers.depth()) as f64)
+        };
+        let help = "Messages on their way to other control planes";
+        let name = Name::new("forward_queue_messages", help);
+        reading::gauge(registry, name, read(|(queued, _)| queued));
+        let help = "Publishes sent on that their owners have not answered";
+        reading::gauge(registry, Name::new("forwards_in_flight", help), read(|(_, sent)| sent));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -350,6 +365,12 @@ impl Replicas {
     #[must_use]
     pub fn forwarder(&self, shard: ShardId) -> Option<Forwarder> {
         self.state().peers.forwarder(shard)
+    }
+
+    /// The others that live: a life, its name, and how it is called if it can be.
+    #[must_use]
+    pub fn ways(&self) -> Vec<(OwnerId, String, Option<Link>)> {
+        self.state().peers.ways()
     }
 
     /// Tells all peers, as far as there is room.

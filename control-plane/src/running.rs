@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
-    config::{Config, Options},
+    config::{Config, Etcd as EtcdPlace, Options},
     control_plane::{Cluster, ControlPlane},
     node::LAG_MAX,
     settings::{self, FileStore, Settings, Store},
@@ -50,17 +50,17 @@ impl Running {
 
 /// The store of the options: etcd where endpoints are given, else files.
 pub async fn settings(
-    etcd_endpoints: &[String],
+    etcd: &EtcdPlace,
     data: &Path,
     options: &Options,
 ) -> anyhow::Result<Settings> {
-    let (store, last_known_good): (Arc<dyn Store>, _) = if etcd_endpoints.is_empty() {
+    let (store, last_known_good): (Arc<dyn Store>, _) = if etcd.etcd_endpoints.is_empty() {
         (Arc::new(FileStore::open(data).await?), None)
     } else {
         // What is kept may hold secrets: for the owner's eyes, as in the embedded store.
         let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
         made.with_context(|| format!("the folder {} cannot be made", data.display()))?;
-        (etcd(etcd_endpoints)?, Some(data.join("last-known-good")))
+        (store_in(etcd)?, Some(data.join("last-known-good")))
     };
     let options = settings::Options {
         encryption_keys: options.encryption_key_file.clone(),
@@ -71,13 +71,25 @@ pub async fn settings(
 }
 
 #[cfg(feature = "etcd")]
-fn etcd(endpoints: &[String]) -> anyhow::Result<Arc<dyn Store>> {
-    let options = settings::EtcdOptions::new(endpoints.to_vec());
+fn store_in(etcd: &EtcdPlace) -> anyhow::Result<Arc<dyn Store>> {
+    let password = |path: &std::path::PathBuf| {
+        let text = std::fs::read_to_string(path);
+        text.with_context(|| format!("{} cannot be read", path.display()))
+    };
+    let password = etcd.etcd_password_file.as_ref().map(password).transpose()?;
+    // An editor ends the file with a line break, which is no part of it.
+    let password = password.map(|text| text.trim_end_matches(['\n', '\r']).to_owned());
+    let options = settings::EtcdOptions {
+        user: etcd.etcd_user.clone().zip(password),
+        ca_certificate: etcd.etcd_ca.clone(),
+        identity: etcd.etcd_certificate.clone().zip(etcd.etcd_key.clone()),
+        ..settings::EtcdOptions::new(etcd.etcd_endpoints.clone())
+    };
     Ok(Arc::new(settings::EtcdStore::new(options)?))
 }
 
 #[cfg(not(feature = "etcd"))]
-fn etcd(_: &[String]) -> anyhow::Result<Arc<dyn Store>> {
+fn store_in(_: &EtcdPlace) -> anyhow::Result<Arc<dyn Store>> {
     anyhow::bail!("this program was built without etcd; use carillon-control-plane")
 }
 
@@ -91,7 +103,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let internal_tls = trust.listener(internal_address)?;
     let scheme = if internal_tls.is_some() { "https" } else { "http" };
     let operations_tls = config.options.operations_tls.listener()?;
-    let settings = settings(&config.etcd_endpoints, &config.data, &config.options).await?;
+    let settings = settings(&config.etcd, &config.data, &config.options).await?;
     let operations = Operations::new(&config.metrics);
     let loaded = operations.condition("settings");
     let accepting = operations.condition("accepting");

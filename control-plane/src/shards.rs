@@ -351,11 +351,20 @@ impl Shards {
         owned.fold((0, 0), |(shards, most), epoch| (shards + 1, most.max(epoch)))
     }
 
-    /// Registers the highest epoch.
+    /// Channels of which something is owed to a node: its queue had no room for notices.
+    #[must_use]
+    pub fn owing(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).owing()).sum()
+    }
+
+    /// Registers the highest epoch, and what is owed.
     pub fn register(self: &Arc<Self>, registry: &mut Registry) {
         let name = Name::new("shard_epoch_max", "Highest epoch of the shards dispatched here");
         let shards = Arc::clone(self);
         reading::gauge(registry, name, move || Some(shards.epochs().1 as f64));
+        let name = Name::new("channels_owing", "Channels of which nodes are owed notices");
+        let shards = Arc::clone(self);
+        reading::gauge(registry, name, move || Some(shards.owing() as f64));
     }
 
     /// How long the last event of a cache channel is shown.

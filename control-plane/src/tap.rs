@@ -1,6 +1,8 @@
 //! Lets operators follow events as they are dispatched. Nobody waits for who follows: who does not
 //! keep up misses events and is told how many.
 
+pub mod elsewhere;
+
 use std::{
     fmt,
     sync::{

@@ -7,7 +7,11 @@
 use std::{sync::Arc, time::Duration};
 
 use model::{AppId, ChannelName};
-use proto::watch::AppsReceiver;
+use prometheus_client::registry::{Registry, Unit};
+use proto::{
+    plane::metrics::reading::{self, Name},
+    watch::AppsReceiver,
+};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -80,6 +84,16 @@ impl Webhooks {
             drop(end);
         });
         Self { apps, slot, metrics, stop: Arc::new(stop), ended }
+    }
+
+    /// Names what waits in the intake.
+    pub fn register(&self, registry: &mut Registry) {
+        let (name, slot) = ("webhook_intake_events", self.slot.clone());
+        let name = Name::new(name, "What happened and has not been sorted by webhook yet");
+        reading::gauge(registry, name, move || Some(slot.depth().0 as f64));
+        let (help, slot) = ("Bytes of the client events among these", self.slot.clone());
+        let name = Name::of("webhook_intake", help, Unit::Bytes);
+        reading::gauge(registry, name, move || Some(slot.depth().1 as f64));
     }
 
     /// Tells the app's backend, if it wants to hear of it. Never waits, and costs a lookup where

@@ -9,7 +9,7 @@ use data_plane_core::CloseCode;
 use futures_util::StreamExt as _;
 use proto::{
     internal::{
-        AttachResponse, Claim, Dispatch, Hello, Welcome, attach_response::Down,
+        AttachResponse, Claim, Dispatch, Hello, ListSockets, Welcome, attach_response::Down,
         dispatch_service_client::DispatchServiceClient,
     },
     link::Link,
@@ -27,6 +27,7 @@ use crate::{
     gate::Passage,
     identity::Identity,
     inbox::{Command, Progress},
+    inquiry::Inquiry,
     interest::{Slot, Threads},
     node::Node,
 };
@@ -134,6 +135,7 @@ impl Attachment {
                 self.node.interest().set_others(self.slot, &totals.connections);
             }
             Down::Claim(claim) => self.answer(&claim)?,
+            Down::ListSockets(wanted) => self.list(wanted),
             Down::Stable(stable) => {
                 if let Some(owner) = self.shared.owner() {
                     self.node.gate().settle(owner, stable.position);
@@ -190,6 +192,12 @@ impl Attachment {
         });
         drop(gate);
         progress.receive(position);
+    }
+
+    fn list(&self, wanted: ListSockets) {
+        let way = (Arc::clone(&self.shared), Arc::clone(&self.node.ups[self.slot]));
+        let inquiry = Arc::new(Inquiry::new(wanted, self.node.inboxes.len(), way));
+        self.node.tell_all(|| Command::List(Arc::clone(&inquiry)));
     }
 
     fn answer(&self, claim: &Claim) -> Result<(), Status> {

@@ -17,7 +17,7 @@ use futures_util::task::AtomicWaker;
 use model::{AppId, Apps, ChannelName, SocketId, Tags, UserId};
 use proto::plane::traces::Span;
 
-use crate::{interest::ChannelKey, socket::Incoming, states::Join};
+use crate::{inquiry::Inquiry, interest::ChannelKey, socket::Incoming, states::Join};
 
 /// What a shard thread is asked to do.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub enum Command {
     Take(Vec<Step>),
     /// The interest of a channel is acknowledged: its waiting subscribers may be told.
     Confirm(ChannelKey),
+    /// Say which sockets there are.
+    List(Arc<Inquiry>),
     /// The settings changed.
     Apps(Arc<Apps>),
     /// Close every socket that is subscribed to anything in these shards.

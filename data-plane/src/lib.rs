@@ -19,6 +19,7 @@ pub mod reports;
 pub mod states;
 
 pub mod inbox;
+pub mod inquiry;
 pub mod ledger;
 pub mod node;
 pub mod outbox;

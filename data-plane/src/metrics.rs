@@ -85,6 +85,8 @@ pub struct NodeMetrics {
     pub filters_tried: Counter,
     /// Subscribers whose filter spared them an event.
     pub filtered_out: Counter,
+    /// Bytes of the frames that deltas are made from.
+    pub delta_bases: Gauge,
     /// Deliveries that were made as a delta.
     deltas: Counter,
     /// Bytes by which these were shorter than the event as it is.
@@ -150,6 +152,7 @@ impl Default for NodeMetrics {
             sockets_blocked: Gauge::default(),
             filters_tried: Counter::default(),
             filtered_out: Counter::default(),
+            delta_bases: Gauge::default(),
             deltas: Counter::default(),
             delta_saved: Counter::default(),
             closes: Family::default(),
@@ -212,6 +215,8 @@ pub fn register(node: &Arc<Node>, registry: &mut Registry) {
     registry.register("unstable_events", help, metrics.unstable_events.clone());
     let (help, bytes) = ("Bytes of those", metrics.unstable_bytes.clone());
     registry.register_with_unit("unstable", help, Unit::Bytes, bytes);
+    let (help, bases) = ("Bytes of the frames that deltas are made from", &metrics.delta_bases);
+    registry.register_with_unit("delta_bases", help, Unit::Bytes, bases.clone());
     register_queues(node, registry);
     if let Some(of_apps) = &metrics.of_apps {
         of_apps.register(registry);

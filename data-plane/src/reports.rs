@@ -104,7 +104,8 @@ fn bytes(up: &Up) -> usize {
         | Up::SnapshotEnd(_)
         | Up::Delivered(_)
         | Up::Draining(_)
-        | Up::Claimed(_) => 0,
+        | Up::Claimed(_)
+        | Up::Sockets(_) => 0,
     };
     OVERHEAD_BYTES + text
 }

@@ -4,6 +4,7 @@
 //! once to every socket that has something waiting: events that wait together leave in one write.
 
 mod copies;
+mod listing;
 mod measure;
 mod relief;
 mod sessions;
@@ -74,6 +75,8 @@ pub struct Shard {
     stopped: bool,
     /// The subscriptions here that the node's sum contains.
     subscriptions_told: i64,
+    /// The bytes of deltas' bases here that the node's sum contains.
+    bases_told: i64,
 }
 
 /// Closing all sockets at a fixed pace.
@@ -109,6 +112,7 @@ impl Shard {
             draining: None,
             stopped: false,
             subscriptions_told: 0,
+            bases_told: 0,
         }
     }
 
@@ -229,6 +233,7 @@ impl Shard {
             }
             Command::Take(steps) => self.take_steps(steps, now),
             Command::Confirm(channel) => self.confirm(&channel),
+            Command::List(inquiry) => self.list(&inquiry, now),
             Command::Apps(apps) => self.change_apps(&apps, now),
             Command::CloseSubscribed(code, shards) => self.close_subscribed(code, &shards, now),
             Command::Drain => self.start_drain(now),

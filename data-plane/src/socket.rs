@@ -47,6 +47,8 @@ pub struct Socket {
     pub dirty: bool,
     /// A close frame is under way: the socket is dropped at this time, or when its peer has gone.
     pub closing: Option<Instant>,
+    /// Since when it is open.
+    pub opened: Instant,
     /// The session's next timeout. Timers that were set for another time mean nothing.
     pub wake_at: Instant,
     /// The frames and bytes of its outbox that the node's sums contain.
@@ -122,6 +124,7 @@ impl Socket {
             session: None,
             dirty: false,
             closing: None,
+            opened: now,
             wake_at: now,
             counted: (0, 0),
             protocol,

@@ -170,8 +170,21 @@ async function oneChannel() {
   await page.getByText("1: ann").waitFor();
 }
 
+async function connections() {
+  await page.getByRole("link", { name: "Its connections" }).click();
+  await heading("Connections");
+  await page.getByText("1 connection on 1 node.").waitFor();
+  const row = page.getByRole("row").filter({ hasText: "presence-room" });
+  await row.getByText("ann", { exact: true }).waitFor();
+  await row.getByText(/^\d+\.\d+$/).waitFor();
+  await page.getByLabel("Subscribed to").fill("");
+  await page.getByRole("button", { name: "Show" }).click();
+  await page.getByText("2 connections on 1 node.").waitFor();
+  await page.getByText(/and 9,9\d\d more/).waitFor();
+}
+
 async function follow() {
-  await page.getByRole("link", { name: "Follow its events" }).click();
+  await page.getByRole("link", { name: "presence-room" }).first().click();
   await heading("Events");
   const inspector = page.getByRole("region", { name: "Inspector" });
   await inspector.getByText("Following. Waiting for events.").waitFor();
@@ -226,7 +239,7 @@ async function keyboard() {
     await page.keyboard.press("Tab");
     reached.push(await page.evaluate(() => document.activeElement.textContent.slice(0, 20).trim()));
   }
-  for (const name of ["Skip to content", "Overview", "Apps", "Channels", "Events", "Sign out"]) check(reached.includes(name), `${name} is reached with Tab: ${reached}`);
+  for (const name of ["Skip to content", "Overview", "Apps", "Channels", "Connections", "Events", "Sign out"]) check(reached.includes(name), `${name} is reached with Tab: ${reached}`);
 }
 
 async function signOut() {
@@ -236,7 +249,7 @@ async function signOut() {
 }
 
 try {
-  for (const [name, work] of Object.entries({ signIn, overview, makeApp, changeSettings, secretsAndEnd, channels, oneChannel, follow, more, terminate, keyboard, signOut })) {
+  for (const [name, work] of Object.entries({ signIn, overview, makeApp, changeSettings, secretsAndEnd, channels, oneChannel, connections, follow, more, terminate, keyboard, signOut })) {
     await step(name, work);
   }
 } catch (error) {

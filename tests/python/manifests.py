@@ -8,12 +8,16 @@ A field or a kind that a version does not know is an error; so is a key that sta
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import kubernetes_validate
 import yaml
 
 # The oldest has `preStop.sleep`; the newest is the newest that the package has.
 VERSIONS = ["1.30", "1.32", "1.34", "1.37"]
+
+# Where ./test puts one if the machine's own is too old.
+INSTALLED = Path(__file__).parents[2] / ".tools/bin/kubectl"
 
 
 class Strict(yaml.SafeLoader):
@@ -26,7 +30,8 @@ class Strict(yaml.SafeLoader):
 
 
 def main(folder):
-    rendered = subprocess.run(["kubectl", "kustomize", folder], check=True, stdout=subprocess.PIPE)
+    kubectl = INSTALLED if INSTALLED.exists() else "kubectl"
+    rendered = subprocess.run([kubectl, "kustomize", folder], check=True, stdout=subprocess.PIPE)
     objects = list(yaml.load_all(rendered.stdout, Strict))
     mistakes = []
     for item in objects:

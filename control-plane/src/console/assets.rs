@@ -11,7 +11,7 @@ use axum::{
 const PAGE: &str = include_str!("page/index.html");
 
 /// Name, type, text.
-const FILES: [(&str, &str, &str); 10] = [
+const FILES: [(&str, &str, &str); 12] = [
     ("console.css", "text/css; charset=utf-8", include_str!("page/console.css")),
     ("main.js", SCRIPT, include_str!("page/main.js")),
     ("api.js", SCRIPT, include_str!("page/api.js")),
@@ -20,6 +20,8 @@ const FILES: [(&str, &str, &str); 10] = [
     ("plot.js", SCRIPT, include_str!("page/plot.js")),
     ("apps.js", SCRIPT, include_str!("page/apps.js")),
     ("channels.js", SCRIPT, include_str!("page/channels.js")),
+    ("connections.js", SCRIPT, include_str!("page/connections.js")),
+    ("units.js", SCRIPT, include_str!("page/units.js")),
     ("list.js", SCRIPT, include_str!("page/list.js")),
     ("events.js", SCRIPT, include_str!("page/events.js")),
 ];

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
-use model::{AppId, NodeId, Reason, Rejection, ShardId};
+use model::{AppId, NodeId};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -122,14 +122,9 @@ impl Cluster {
         Self { settings, shards, nodes, replicas, started: Instant::now() }
     }
 
-    /// Refuses where another control plane dispatches a channel: its events are seen there alone.
-    pub(super) fn dispatches(&self, app: &AppId, channel: &str) -> Result<(), Rejection> {
-        if channel.ends_with('*') || self.replicas.forwarder(ShardId::of(app, channel)).is_none() {
-            return Ok(());
-        }
-        let message =
-            "another control plane dispatches this channel: follow it in the console of that one";
-        Err(Rejection::field(Reason::Conflict, "channel", message))
+    /// Nodes that can be asked.
+    pub(super) fn attached(&self) -> Vec<Arc<Node>> {
+        self.nodes.all().into_iter().filter(|node| node.is_attached()).collect()
     }
 
     /// As it is.

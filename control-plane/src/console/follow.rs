@@ -1,4 +1,4 @@
-//! Follows the events of a channel as they are dispatched: server-sent events.
+//! Follows the events of a channel as they are dispatched, by whichever control plane: server-sent events.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -14,7 +14,10 @@ use model::{Reason, Rejection};
 use serde::{Deserialize, Serialize};
 
 use super::{Console, answer::refused};
-use crate::tap::{Following, Seen, Wanted};
+use crate::tap::{
+    Following, Seen, Wanted,
+    elsewhere::{Elsewhere, Heard},
+};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
@@ -39,7 +42,6 @@ struct Shown<'a> {
     missed: u64,
 }
 
-#[allow(clippy::unused_async, reason = "handlers are async")]
 pub(super) async fn follow(
     State(console): State<Console>,
     Path(app): Path<String>,
@@ -49,25 +51,40 @@ pub(super) async fn follow(
         Ok(app) => app,
         Err(rejection) => return refused(&rejection),
     };
-    if let Err(rejection) = console.cluster.dispatches(&app.id, &channel) {
-        return refused(&rejection);
-    }
-    let Some(following) = console.taps.follow(Wanted { app: app.id.clone(), channel }) else {
+    let wanted = Wanted { app: app.id.clone(), channel };
+    let Some(following) = console.taps.follow(wanted.clone()) else {
         let message = "as many consoles follow events as may at once";
         return refused(&Rejection::new(Reason::RateLimited, message));
     };
-    let events = events(following).take_until(console.stopped.cancelled_owned());
+    let elsewhere = Elsewhere::open(console.replicas, wanted).await;
+    let events = events(following, elsewhere).take_until(console.stopped.cancelled_owned());
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
-fn events(following: Following) -> impl Stream<Item = Result<sse::Event, Infallible>> {
+/// What this control plane dispatches, and what the others do.
+fn events(
+    following: Following,
+    elsewhere: Elsewhere,
+) -> impl Stream<Item = Result<sse::Event, Infallible>> {
     // The first comment says at once that the following has begun.
     let begun = stream::once(async { Ok(sse::Event::default().comment("following")) });
     let seen = stream::unfold(following, |mut following| async {
         let (seen, missed) = following.next().await?;
         Some((Ok(event(&seen, missed)), following))
     });
-    begun.chain(seen)
+    let elsewhere = elsewhere.heard().map(|heard| {
+        Ok(match heard {
+            Heard::Event(seen, missed) => event(&seen, missed),
+            Heard::Unheard(names) => unheard(&names),
+        })
+    });
+    begun.chain(stream::select(seen, elsewhere))
+}
+
+/// Names the control planes of which nothing is shown; none: all is shown again.
+fn unheard(names: &[String]) -> sse::Event {
+    let text = serde_json::to_string(names).expect("texts are JSON");
+    sse::Event::default().event("unheard").data(text)
 }
 
 fn event(seen: &Seen, missed: u64) -> sse::Event {

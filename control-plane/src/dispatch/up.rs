@@ -69,6 +69,7 @@ impl Dispatcher {
                     self.replicas.refused(&delivered.stale, now);
                 }
             }
+            Up::Sockets(sockets) => self.inquiries.answered(sockets),
             Up::Claimed(claimed) => self.replicas.claimed(&from.node, claimed, now),
         }
         Ok(())

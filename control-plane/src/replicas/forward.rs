@@ -81,6 +81,13 @@ impl Forwarder {
         Arc::ptr_eq(&self.waiting, &other.waiting)
     }
 
+    /// Messages that wait for the stream, and publishes sent on that the peer has not answered.
+    #[must_use]
+    pub fn depth(&self) -> (usize, usize) {
+        let queued = self.queue.max_capacity() - self.queue.capacity();
+        (queued, lock(&self.waiting).answers.len())
+    }
+
     /// Sends admitted events to their owner, behind all that was sent before. `None` where the stream is
     /// full or over.
     #[must_use]

@@ -169,11 +169,29 @@ impl Peers {
         holder.way.as_ref().map(|(_, forwarder)| forwarder.clone())
     }
 
+    /// Those that live, and how they are called.
+    pub(super) fn ways(&self) -> Vec<(OwnerId, String, Option<Link>)> {
+        let alive = self.by_address.values().filter(|peer| peer.standing.alive);
+        let way = |peer: &Peer| {
+            let way = peer.way.as_ref().filter(|_| peer.standing.reachable);
+            let link = way.map(|(link, _)| link.clone());
+            (peer.standing.owner, peer.standing.name.to_string(), link)
+        };
+        alive.map(way).collect()
+    }
+
     /// Tells all that can be reached.
     pub(super) fn tell_all(&self, said: &Forward) {
         for (_, forwarder) in self.by_address.values().filter_map(|peer| peer.way.as_ref()) {
             forwarder.tell(said.clone());
         }
+    }
+
+    /// What waits for the streams to all of them, and for answers.
+    pub(super) fn depth(&self) -> (usize, usize) {
+        let ways = self.by_address.values().filter_map(|peer| peer.way.as_ref());
+        let depths = ways.map(|(_, forwarder)| forwarder.depth());
+        depths.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
     /// To the one that is wanted for a shard among the eligible ones and `own`.

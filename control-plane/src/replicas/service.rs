@@ -7,7 +7,8 @@ use model::{AppId, ChannelName};
 use proto::{
     internal::{
         Admitted, DispatchedEvent, FollowRequest, FollowResponse, ForwardRequest, ForwardResponse,
-        Reach, forward_request::Forwarded, peer_service_server::PeerService,
+        Reach, TapRequest, TapResponse, forward_request::Forwarded,
+        peer_service_server::PeerService,
     },
     replicas::age,
 };
@@ -24,6 +25,7 @@ use crate::{
     ack::Ack,
     dispatch::Dispatcher,
     shards::{Dispatched, Sending},
+    tap::{Wanted, elsewhere},
 };
 
 /// Time between two states where nothing changes.
@@ -84,6 +86,22 @@ impl PeerService for Peering {
         });
         let stopped = self.stopped.clone().cancelled_owned();
         Ok(Response::new(Box::pin(futures_util::StreamExt::take_until(states, stopped))))
+    }
+
+    type TapStream = Pin<Box<dyn Stream<Item = Result<TapResponse, Status>> + Send>>;
+
+    async fn tap(&self, request: Request<TapRequest>) -> Result<Response<Self::TapStream>, Status> {
+        let TapRequest { app_id, channel } = request.into_inner();
+        let app = AppId::parse(&app_id).map_err(|_| Status::invalid_argument("app_id"))?;
+        let following = self.dispatcher.metrics.taps.follow(Wanted { app, channel });
+        let full = || Status::resource_exhausted("as many follow events as may at once");
+        let events =
+            futures_util::stream::unfold(following.ok_or_else(full)?, |mut following| async move {
+                let seen = following.next().await?;
+                Some((Ok(elsewhere::response(seen)), following))
+            });
+        let stopped = self.stopped.clone().cancelled_owned();
+        Ok(Response::new(Box::pin(futures_util::StreamExt::take_until(events, stopped))))
     }
 
     type ForwardStream = ReceiverStream<Result<ForwardResponse, Status>>;

@@ -69,6 +69,11 @@ impl Shard {
         }
     }
 
+    /// Channels that owe something to a node, for lack of room in its queue.
+    pub(super) fn owing(&self) -> usize {
+        self.owing.len()
+    }
+
     pub(super) fn find(&self, (app, channel): Key<'_>) -> Option<&Channel> {
         self.apps.get(app.as_str())?.get(channel.as_str())
     }

@@ -48,6 +48,12 @@ impl Slot {
         }
         put
     }
+
+    /// News and bytes that wait.
+    pub(super) fn depth(&self) -> (usize, usize) {
+        let news = self.news.max_capacity() - self.news.capacity();
+        (news, self.bytes.load(Ordering::Relaxed))
+    }
 }
 
 impl Intake {
@@ -94,6 +100,7 @@ mod tests {
             slot.put(one)
         };
         assert!(put(&large) && put(&large) && !slot.put(news(1)));
+        assert_eq!(slot.depth(), (2, BYTES_MAX));
         assert_eq!((intake.take(&mut Vec::new()).await, intake.len()), (2, 0));
         assert!(slot.put(news(1)));
     }
@@ -102,6 +109,6 @@ mod tests {
     fn it_is_bounded_in_number() {
         let (slot, intake) = open();
         let put = (0..NEWS_MAX + 10).filter(|_| slot.put(news(1))).count();
-        assert_eq!((put, intake.len()), (NEWS_MAX, NEWS_MAX));
+        assert_eq!((put, intake.len(), slot.depth().0), (NEWS_MAX, NEWS_MAX, NEWS_MAX));
     }
 }

@@ -24,6 +24,7 @@ use crate::{
 pub struct Hub {
     apps: HashMap<AppId, HashMap<ChannelName, Channel>>,
     subscriptions: u64,
+    bases_bytes: usize,
     tally: Tally,
 }
 
@@ -78,7 +79,9 @@ impl Hub {
             Entry::Vacant(entry) => entry.insert_entry(Channel::new()),
             Entry::Occupied(entry) => entry,
         };
+        let bases_before = entry.get().bases_bytes();
         let added = entry.get_mut().add(Subscriber { key, id }, &terms, deltas);
+        self.bases_bytes = self.bases_bytes + entry.get().bases_bytes() - bases_before;
         let subscriptions = entry.get().len();
         self.subscriptions += u64::from(added);
         match (entry.get().confirmed, added) {
@@ -112,7 +115,9 @@ impl Hub {
             if let Some(audience) = &mut channel.audience
                 && let Some(settings) = DeltaSettings::of(app, name)
             {
+                let bases_before = audience.bases_bytes();
                 audience.change_settings(settings);
+                self.bases_bytes = self.bases_bytes + audience.bases_bytes() - bases_before;
             }
         }
     }
@@ -143,9 +148,11 @@ impl Hub {
         let Some(found) = channels.get_mut(channel.as_str()) else {
             return Unsubscribed::NotThere;
         };
+        let bases_before = found.bases_bytes();
         if !found.remove(key) {
             return Unsubscribed::NotThere;
         }
+        self.bases_bytes = self.bases_bytes + found.bases_bytes() - bases_before;
         let subscriptions = found.len();
         self.subscriptions -= 1;
         if subscriptions == 0 {
@@ -195,7 +202,10 @@ impl Hub {
             pushed += 1;
         }
         if let Some(audience) = &mut found.audience {
+            let bases_before = audience.bases_bytes();
             let (wanted, tally) = audience.deliver(event, excluded, writer, &mut push);
+            let bases_after = audience.bases_bytes();
+            self.bases_bytes = self.bases_bytes + bases_after - bases_before;
             pushed += wanted;
             self.tally.filters_tried += tally.filters_tried;
             self.tally.filtered_out += tally.filtered_out;
@@ -212,6 +222,12 @@ impl Hub {
     #[must_use]
     pub fn all_subscriptions(&self) -> u64 {
         self.subscriptions
+    }
+
+    /// Bytes of the frames that deltas are made from, of all channels.
+    #[must_use]
+    pub fn bases_bytes(&self) -> usize {
+        self.bases_bytes
     }
 
     /// How many sockets are in the channel, waiting ones included.

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::Stream;
 use proto::internal::{
-    AttachRequest, Delivered, Draining, Hello, ShardEpoch, SnapshotEnd,
+    AttachRequest, Delivered, Draining, Hello, ShardEpoch, SnapshotEnd, Sockets,
     attach_request::Up as Message,
 };
 
@@ -19,6 +19,8 @@ use crate::{gate::Taken, inbox::Progress, interest::Slot, node::Node};
 
 /// Answers that wait at most: a control plane claims again when nodes have answered.
 const ANSWERS_MAX: usize = 64;
+/// Lists for operators that wait at most.
+const SHOWN_MAX: usize = 8;
 
 /// What the two directions of one stream share.
 #[derive(Debug, Default)]
@@ -32,6 +34,7 @@ struct Rest {
     stale: Vec<ShardEpoch>,
     refused: Vec<u64>,
     answers: VecDeque<Answer>,
+    shown: VecDeque<Sockets>,
     ended: bool,
 }
 
@@ -80,6 +83,20 @@ impl Shared {
         room
     }
 
+    /// What an operator wanted to see; the oldest gives way where there is too much of it.
+    pub(crate) fn show(&self, sockets: Sockets) {
+        let mut rest = self.rest();
+        rest.shown.push_back(sockets);
+        if rest.shown.len() > SHOWN_MAX {
+            rest.shown.pop_front();
+        }
+    }
+
+    /// The next of these.
+    pub(crate) fn next_shown(&self) -> Option<Sockets> {
+        self.rest().shown.pop_front()
+    }
+
     pub(super) fn end(&self) {
         self.rest().ended = true;
     }
@@ -118,6 +135,7 @@ impl Up {
         self.next_interest(greeted.is_some())
             .or_else(|| self.node.reports().pop(self.slot))
             .or_else(|| greeted.and_then(|progress| self.acknowledgement(&progress)))
+            .or_else(|| self.shared.next_shown().map(Message::Sockets))
     }
 
     /// Answers to claims stand among the interest, behind what there was when they came.

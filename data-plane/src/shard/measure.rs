@@ -8,7 +8,7 @@ use super::{Shard, clock};
 use crate::{node::Node, socket::Socket};
 
 impl Shard {
-    /// A turn has ended: filters and subscriptions are told, and how long the oldest command of the turn
+    /// A turn has ended: filters, subscriptions and bases are told, and how long the oldest command of the turn
     /// had taken until everything was written.
     pub(super) fn measure(&mut self, oldest: Option<Instant>) {
         let metrics = &self.node.metrics;
@@ -21,6 +21,11 @@ impl Shard {
         let before = std::mem::replace(&mut self.subscriptions_told, subscriptions);
         if subscriptions != before {
             metrics.subscriptions.inc_by(subscriptions - before);
+        }
+        let bases = self.hub.bases_bytes() as i64;
+        let before = std::mem::replace(&mut self.bases_told, bases);
+        if bases != before {
+            metrics.delta_bases.inc_by(bases - before);
         }
         if let Some(oldest) = oldest {
             let took = clock().saturating_duration_since(oldest);

@@ -96,7 +96,7 @@ pub struct TerminateUserConnectionsResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachRequest {
-    #[prost(oneof = "attach_request::Up", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "attach_request::Up", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub up: ::core::option::Option<attach_request::Up>,
 }
 /// Nested message and enum types in `AttachRequest`.
@@ -119,11 +119,13 @@ pub mod attach_request {
         Draining(super::Draining),
         #[prost(message, tag = "8")]
         Claimed(super::Claimed),
+        #[prost(message, tag = "9")]
+        Sockets(super::Sockets),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachResponse {
-    #[prost(oneof = "attach_response::Down", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "attach_response::Down", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub down: ::core::option::Option<attach_response::Down>,
 }
 /// Nested message and enum types in `AttachResponse`.
@@ -142,6 +144,8 @@ pub mod attach_response {
         Claim(super::Claim),
         #[prost(message, tag = "6")]
         Stable(super::Stable),
+        #[prost(message, tag = "7")]
+        ListSockets(super::ListSockets),
     }
 }
 /// Who attaches.
@@ -330,6 +334,53 @@ pub struct Claimed {
 pub struct Stable {
     #[prost(uint64, tag = "1")]
     pub position: u64,
+}
+/// An operator wants to see an app's connections on this node.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSockets {
+    /// Names the answer.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(string, tag = "2")]
+    pub app_id: ::prost::alloc::string::String,
+    /// Only sockets that are subscribed to this channel; empty: all.
+    #[prost(string, tag = "3")]
+    pub channel: ::prost::alloc::string::String,
+    /// The newest so many.
+    #[prost(uint32, tag = "4")]
+    pub sockets_max: u32,
+}
+/// The answer to ListSockets.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Sockets {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// The newest first.
+    #[prost(message, repeated, tag = "2")]
+    pub sockets: ::prost::alloc::vec::Vec<SocketView>,
+    /// All that there are.
+    #[prost(uint32, tag = "3")]
+    pub total: u32,
+}
+/// A connection as operators see it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SocketView {
+    /// As clients know it: "1.2".
+    #[prost(string, tag = "1")]
+    pub socket_id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub age_ms: u64,
+    /// Whom it is signed in as; empty: nobody.
+    #[prost(string, tag = "3")]
+    pub user_id: ::prost::alloc::string::String,
+    /// Channels that it is subscribed to; the first 20 of them by name.
+    #[prost(string, repeated, tag = "4")]
+    pub channels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint32, tag = "5")]
+    pub channels_total: u32,
+    /// What waits in its outbox.
+    #[prost(uint64, tag = "6")]
+    pub waiting_bytes: u64,
 }
 /// The control plane has taken note: what it admits from now on reaches this node.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1571,6 +1622,46 @@ pub struct ForwardResponse {
     #[prost(bool, tag = "3")]
     pub refused: bool,
 }
+/// What an operator follows.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TapRequest {
+    #[prost(string, tag = "1")]
+    pub app_id: ::prost::alloc::string::String,
+    /// A channel's name; all that begin so where it ends in "*".
+    #[prost(string, tag = "2")]
+    pub channel: ::prost::alloc::string::String,
+}
+/// One event, as it was dispatched.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TapResponse {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Its data; the first 16 KiB of it.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub data: ::prost::bytes::Bytes,
+    /// Bytes of the whole data.
+    #[prost(uint64, tag = "4")]
+    pub data_bytes: u64,
+    #[prost(message, optional, tag = "5")]
+    pub tags: ::core::option::Option<super::super::v1::EventTags>,
+    /// Hexadecimal.
+    #[prost(string, tag = "6")]
+    pub message_id: ::prost::alloc::string::String,
+    /// Connections subscribed to the channel.
+    #[prost(uint32, tag = "7")]
+    pub subscriptions: u32,
+    /// Nodes that it was sent to.
+    #[prost(uint32, tag = "8")]
+    pub nodes: u32,
+    /// A client published it.
+    #[prost(bool, tag = "9")]
+    pub by_client: bool,
+    /// Events before this one that were missed.
+    #[prost(uint64, tag = "10")]
+    pub missed: u64,
+}
 /// What became of one event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Reach {
@@ -1724,6 +1815,32 @@ pub mod peer_service_client {
                 .insert(GrpcMethod::new("carillon.internal.v1.PeerService", "Forward"));
             self.inner.streaming(req, path, codec).await
         }
+        /// Events of an app as the called one dispatches them, for an operator who follows them at the caller. It
+        /// ends with the call. Who does not keep up misses events, and is told how many.
+        pub async fn tap(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TapRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::TapResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.internal.v1.PeerService/Tap",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.internal.v1.PeerService", "Tap"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1763,6 +1880,18 @@ pub mod peer_service_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::ForwardRequest>>,
         ) -> std::result::Result<tonic::Response<Self::ForwardStream>, tonic::Status>;
+        /// Server streaming response type for the Tap method.
+        type TapStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::TapResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Events of an app as the called one dispatches them, for an operator who follows them at the caller. It
+        /// ends with the call. Who does not keep up misses events, and is told how many.
+        async fn tap(
+            &self,
+            request: tonic::Request<super::TapRequest>,
+        ) -> std::result::Result<tonic::Response<Self::TapStream>, tonic::Status>;
     }
     /// For control planes alone.
     #[derive(Debug)]
@@ -1931,6 +2060,52 @@ pub mod peer_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.internal.v1.PeerService/Tap" => {
+                    #[allow(non_camel_case_types)]
+                    struct TapSvc<T: PeerService>(pub Arc<T>);
+                    impl<
+                        T: PeerService,
+                    > tonic::server::ServerStreamingService<super::TapRequest>
+                    for TapSvc<T> {
+                        type Response = super::TapResponse;
+                        type ResponseStream = T::TapStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TapRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PeerService>::tap(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TapSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -39,6 +39,7 @@ pub const INTERNAL: Table = &[
     ("/carillon.internal.v1.SettingsService/Watch", &[Gateway, Node]),
     ("/carillon.internal.v1.PeerService/Follow", &[Control]),
     ("/carillon.internal.v1.PeerService/Forward", &[Control]),
+    ("/carillon.internal.v1.PeerService/Tap", &[Control]),
 ];
 
 /// The admin API on the operations listener. Probes and metrics are no gRPC and stand beside it.

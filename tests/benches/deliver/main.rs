@@ -29,6 +29,7 @@ mod fan_out;
 mod idle;
 mod publishing;
 mod table;
+mod traces;
 
 use clap::Parser;
 
@@ -56,6 +57,9 @@ fn drive(options: &Options) -> anyhow::Result<()> {
     }
     if wanted(Scenario::Idle) {
         table::idle(options, idle::run(options)?);
+    }
+    if wanted(Scenario::Traces) {
+        table::traces(&traces::run(options)?);
     }
     if wanted(Scenario::Deltas) {
         table::deltas(options, &deltas::run(options)?);

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Measures a node against its floor.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 pub(crate) struct Options {
     /// Sockets that subscribe to the one channel
     #[arg(long, default_value_t = 1_000)]
@@ -59,12 +59,14 @@ pub(crate) enum Scenario {
     Publish,
     /// Memory of sockets that do nothing
     Idle,
+    /// Publishes with tracing off, and with a collector that nothing is told
+    Traces,
     /// Deltas beside full frames of the same size
     Deltas,
 }
 
 /// What a process that this program starts of itself does.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Role {
     /// The load client
     #[command(hide = true)]
@@ -74,7 +76,7 @@ pub(crate) enum Role {
     Floor(Floor),
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Load {
     #[arg(long)]
     pub(crate) address: SocketAddr,
@@ -86,7 +88,7 @@ pub(crate) struct Load {
     pub(crate) terms: Vec<String>,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Floor {
     #[arg(long)]
     pub(crate) sockets: u32,

@@ -7,6 +7,7 @@ use crate::{
     measure::Cost,
     options::Options,
     publishing::Publishing,
+    traces::Traces,
 };
 
 pub(crate) fn fan_out(options: &Options, costs: &FanOut) {
@@ -49,6 +50,21 @@ pub(crate) fn publishing(costs: &Publishing) {
         let per_second = 1e6 / cost.wall_us();
         println!("{title:34}{:>14.1}{per_second:>14.0}", cost.cpu_us());
     }
+}
+
+pub(crate) fn traces(measured: &Traces) {
+    let Traces { off, off_again, unsampled, spans } = measured;
+    println!("\nPublishes over all planes, by tracing:");
+    println!("{:34}{:>14}{:>10}", "", "CPU us/publish", "x off");
+    let line = |title: &str, cost: &Cost| {
+        println!("{title:34}{:>14.2}{:>10.4}", cost.cpu_us(), cost.cpu_us() / off.cpu_us());
+    };
+    line("off", off);
+    line("off, another server", off_again);
+    line("a collector, nothing sampled", unsampled);
+    let spans_us = spans.as_secs_f64() * 1e6;
+    let share = 100.0 * spans_us / off.cpu_us();
+    println!("{:34}{spans_us:>14.4}   {share:.3} % of a publish", "its spans alone, off");
 }
 
 pub(crate) fn idle(options: &Options, kib_per_socket: f64) {

@@ -35,11 +35,13 @@ pub(crate) fn close(own: &Peer, all: &[Peer], policies: &[&Value]) {
     for policy in policies.iter().filter(|policy| selects(&policy["spec"]["podSelector"], own)) {
         let spec = &policy["spec"];
         for rule in items(&spec["ingress"]) {
+            accept_blocks(&mut rules, "INPUT -s", &rule["from"], &rule["ports"]);
             for peer in all.iter().filter(|peer| is_among(&rule["from"], peer, own)) {
                 accept(&mut rules, "INPUT -s", &peer.address, (rule, own));
             }
         }
         for rule in items(&spec["egress"]) {
+            accept_blocks(&mut rules, "OUTPUT -d", &rule["to"], &rule["ports"]);
             for peer in all.iter().filter(|peer| is_among(&rule["to"], peer, own)) {
                 accept(&mut rules, "OUTPUT -d", &peer.address, (rule, peer));
             }
@@ -66,6 +68,32 @@ fn accept(rules: &mut String, direction: &str, address: &str, (rule, called): (&
             writeln!(rules, "-A {direction} {address} -p {protocol} --dport {port} -j ACCEPT")
                 .expect("a string grows");
         }
+    }
+}
+
+/// Addresses, whoever has them: each block is a chain of its own, which what is excepted leaves at once. A
+/// rule without peers is for every address. Pods have no IPv6 here.
+fn accept_blocks(rules: &mut String, direction: &str, peers: &Value, ports: &Value) {
+    let everywhere = [json!({ "ipBlock": { "cidr": "0.0.0.0/0" } })];
+    let peers = if peers.is_null() { &everywhere[..] } else { items(peers).as_slice() };
+    let (hook, side) = direction.split_once(' ').expect("a hook and a side");
+    for block in peers.iter().map(|peer| &peer["ipBlock"]).filter(|block| block.is_object()) {
+        let cidr = text(&block["cidr"]);
+        if cidr.contains(':') {
+            continue;
+        }
+        let chain = format!("block{}", rules.matches("-N block").count());
+        writeln!(rules, "-N {chain}").expect("a string grows");
+        for except in items(&block["except"]).map(text) {
+            writeln!(rules, "-A {chain} {side} {except} -j RETURN").expect("a string grows");
+        }
+        for port in items(ports).filter(|port| port["port"].is_number()) {
+            let protocol = port["protocol"].as_str().unwrap_or("TCP").to_lowercase();
+            let port = number(&port["port"]);
+            writeln!(rules, "-A {chain} {side} {cidr} -p {protocol} --dport {port} -j ACCEPT")
+                .expect("a string grows");
+        }
+        writeln!(rules, "-A {hook} -j {chain}").expect("a string grows");
     }
 }
 

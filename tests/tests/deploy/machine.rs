@@ -5,6 +5,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use crate::world;
+
 /// The machine's own address on the network of the pods; probes come from here.
 pub(crate) const ADDRESS: &str = "10.244.0.1";
 
@@ -55,6 +57,7 @@ pub(crate) fn connect(name: &str, number: u16, address: &str) {
     run("ip", &["-n", name, "address", "add", &format!("{address}/16"), "dev", "eth0"]);
     run("ip", &["-n", name, "link", "set", "eth0", "up"]);
     run("ip", &["-n", name, "link", "set", "lo", "up"]);
+    world::show_the_way(name);
 }
 
 /// Removes it.

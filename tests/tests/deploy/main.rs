@@ -18,3 +18,4 @@ mod rollout;
 mod secrets;
 mod traffic;
 mod workload;
+mod world;

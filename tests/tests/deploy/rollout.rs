@@ -3,22 +3,25 @@
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use proto::v1::{App, Event};
+use proto::v1::{App, Event, TriggerEventRequest, event_service_client::EventServiceClient};
 use serde_json::Value;
 use tests::{
+    chaos::lane::say,
     client::Client,
-    grpc::{Admin, Events},
+    grpc::{Admin, Events, event},
     rest::{Backend, Credentials, get},
 };
 use tokio::task::JoinSet;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
 use crate::{
     container::number,
     ingress, machine,
     manifests::{items, name_of, text},
-    probes,
+    probes, secrets,
     traffic::Traffic,
     workload::Cluster,
+    world,
 };
 
 /// The pods of every namespace that try every port of every plane, and which of them get through.
@@ -57,6 +60,7 @@ fn development_delivers_and_keeps_its_doors_shut() {
             an_event_reaches_a_browser(&cluster).await;
             an_event_comes_by_grpc(&cluster).await;
             doors_are_shut(&cluster).await;
+            webhooks_go_out_and_nothing_else_does(&cluster).await;
             probes::all_answer(&cluster).await;
             probes::metrics_are_those_of_the_documents(&cluster).await;
         });
@@ -69,7 +73,9 @@ fn production_is_restarted_and_nothing_is_lost() {
         within_runtime(async {
             let cluster = Arc::new(Cluster::start("production").await);
             an_event_reaches_a_browser(&cluster).await;
+            an_event_comes_by_encrypted_grpc(&cluster).await;
             doors_are_shut(&cluster).await;
+            webhooks_go_out_and_nothing_else_does(&cluster).await;
             let traffic = Traffic::start(entrance(), BROWSERS).await;
             let began = tokio::time::Instant::now();
             let workloads = ["gateway", "control-plane", "data-plane"];
@@ -77,6 +83,11 @@ fn production_is_restarted_and_nothing_is_lost() {
             let took = began.elapsed();
             let account = traffic.stop().await;
             let all = account.faults.len();
+            say(&format!(
+                "all planes restarted in {took:?}: {} publishes, {} visits of {BROWSERS} browsers, \
+                 {} events heard, {all} faults",
+                account.published, account.visits, account.heard
+            ));
             assert!(account.faults.is_empty(), "{all}: {:?}", &account.faults[..all.min(20)]);
             assert!(account.visits >= 2 * BROWSERS, "every browser had to come back: {account:?}");
             let heard = account.published * BROWSERS;
@@ -134,6 +145,50 @@ async fn an_event_comes_by_grpc(cluster: &Cluster) {
     let events = Events::new(public, Credentials::default());
     events.trigger(event).await.expect("it is published");
     browser.expect_event("my-channel", "hello", "by gRPC").await;
+}
+
+/// With the certificate of the Secret `grpc-tls`, under the name of the Service.
+async fn an_event_comes_by_encrypted_grpc(cluster: &Cluster) {
+    let mut browser = Client::connect(entrance(), &Credentials::default()).await;
+    browser.subscribe("my-channel").await;
+    let authority = std::fs::read(cluster.secrets.folder("grpc-tls").join("ca.crt")).unwrap();
+    let control_plane = cluster.pods_of("control-plane").await.remove(0);
+    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority));
+    let endpoint = Endpoint::from_shared(format!("https://{}:6002", control_plane.address));
+    let endpoint = endpoint.unwrap().tls_config(tls.domain_name(secrets::GRPC_NAME)).unwrap();
+    let mut client = EventServiceClient::new(endpoint.connect().await.expect("it speaks TLS"));
+    let event = event(&["my-channel"], "hello", "by gRPC over TLS");
+    let Credentials { app_id, .. } = Credentials::default();
+    let public: SocketAddr = format!("{}:6002", control_plane.address).parse().unwrap();
+    let backend = Events::new(public, Credentials::default());
+    let request = TriggerEventRequest { app_id, event: Some(event.clone()) };
+    client.trigger_event(backend.basic(request)).await.expect("it is published");
+    browser.expect_event("my-channel", "hello", "by gRPC over TLS").await;
+    backend.trigger(event).await.expect_err("nobody listens to clear text");
+}
+
+/// Webhooks may call the world, and only control planes make such calls; nothing inside is called, nor
+/// what tells machines of clouds their credentials.
+async fn webhooks_go_out_and_nothing_else_does(cluster: &Cluster) {
+    let stranger = cluster.address_of("stranger").await;
+    let tries = [
+        ("control-plane-0", world::ADDRESS, true),
+        ("gateway-0", world::ADDRESS, false),
+        ("data-plane-0", world::ADDRESS, false),
+        ("etcd-0", world::ADDRESS, false),
+        ("control-plane-0", world::METADATA, false),
+        ("control-plane-0", &*stranger, false),
+        // Who has no policy gets everywhere: all of them listen.
+        ("backend", world::ADDRESS, true),
+        ("backend", world::METADATA, true),
+        ("backend", &*stranger, true),
+    ];
+    for (from, to, open) in tries {
+        let to_address = to.to_owned();
+        let reaches = move || machine::reaches(from, &to_address, world::PORT);
+        let reached = tokio::task::spawn_blocking(reaches).await.unwrap();
+        assert_eq!(reached, open, "{from} to {to}");
+    }
 }
 
 /// What stands in the Secret that a variable of the control planes is taken from.

@@ -15,6 +15,9 @@ use crate::manifests::{Manifests, text};
 /// The token of the admin API, where the manifests have none.
 const ADMIN_TOKEN: &str = "only-in-tests";
 
+/// The name under which backends call gRPC: k8s/README.md, "Production".
+pub(crate) const GRPC_NAME: &str = "grpc.carillon.svc";
+
 /// A folder for each.
 #[derive(Debug)]
 pub(crate) struct Secrets {
@@ -76,7 +79,7 @@ impl Secrets {
         let folder = self.folder.with_file_name("certificates");
         if !folder.is_dir() {
             let mut command = Command::new(process::program("carillon"));
-            command.arg("certificates").arg("--out").arg(&folder);
+            command.args(["certificates", "--name", GRPC_NAME, "--out"]).arg(&folder);
             let status = command.status().expect("it can be started");
             assert!(status.success(), "certificates are made");
         }

@@ -18,14 +18,16 @@ use crate::{
     names::Names,
     pod::{self, Pod, Storage},
     secrets::Secrets,
+    world::{self, World},
 };
 
 /// Pods of others, with the namespaces that they are in.
-pub(crate) const OTHERS: [(&str, &str); 4] = [
+pub(crate) const OTHERS: [(&str, &str); 5] = [
     (ingress::NAME, ingress::NAMESPACE),
     ("prometheus", "monitoring"),
     ("backend", "backends"),
     ("stranger", "default"),
+    (world::NAME, "no namespace of this cluster"),
 ];
 
 /// The least that a startup probe of the manifests waits for.
@@ -47,6 +49,7 @@ struct State {
     names: Names,
     ingress: Ingress,
     numbers: u16,
+    _world: World,
 }
 
 impl Cluster {
@@ -65,7 +68,8 @@ impl Cluster {
         let rules = manifests.get("Ingress", "carillon");
         let ingress = Ingress::start(rules, folder.path().join("ingress")).await;
         let names = Names::new(folder.path());
-        let state = State { pods: Vec::new(), others: others.into(), names, ingress, numbers };
+        let (pods, others, _world) = (Vec::new(), others.into(), World::start("stranger").await);
+        let state = State { pods, others, names, ingress, numbers, _world };
         let secrets = Secrets::new(folder.path(), manifests);
         let cluster = Self { manifests, secrets, state: Mutex::new(state), folder };
         for workload in manifests.workloads() {
@@ -143,6 +147,13 @@ impl Cluster {
         state.others.retain(|other| other.name != name);
         state.names.remove(&pod.peer.address);
         machine::disconnect(name);
+    }
+
+    /// The address of a pod that is not of this overlay.
+    pub(crate) async fn address_of(&self, name: &str) -> String {
+        let state = self.state.lock().await;
+        let found = state.others.iter().find(|other| other.name == name);
+        found.expect("it is among the others").address.clone()
     }
 
     /// All pods, as policies see them.

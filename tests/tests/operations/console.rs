@@ -52,7 +52,7 @@ async fn used_at(width: &str, height: &str, dark: bool) {
     let (lines, well) = Rig::node("console.mjs", &arguments).finish().await;
     assert!(well, "{lines:#?}");
     let steps = lines.iter().filter(|line| line["type"] == "step").count();
-    assert_eq!(steps, 13, "{lines:#?}");
+    assert_eq!(steps, 14, "{lines:#?}");
     // It is gone, as it was asked for.
     let mut admin = cluster.admin();
     let shop = admin.request(GetAppRequest { app_id: format!("shop-{width}") });
@@ -73,7 +73,7 @@ async fn every_action_works_at_a_desk() {
 async fn nothing_is_told_without_the_token() {
     let cluster = Cluster::start(Shape::default()).await;
     let operations = cluster.operations_address();
-    for path in ["/cluster", "/history", "/apps", "/apps/app-id", "/apps/app-id/channels"] {
+    for path in ["/cluster", "/history", "/apps", "/apps/app-id", "/apps/app-id/connections"] {
         let (status, text) = get(operations, &format!("/console/api{path}")).await;
         let refused: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((status, &refused["code"]), (401, &json!("auth_failed")), "{path}");

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this is tests")]
 
+mod bounds;
 mod console;
+mod inspector;
 mod logs;
 mod metrics;
 mod monitoring;

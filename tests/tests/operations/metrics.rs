@@ -132,6 +132,7 @@ async fn work_shows() {
     // The first is whole; so is the second, whose base nobody had asked to be kept behind the miss.
     assert_eq!(node.sum("carillon_data_plane_delta_deliveries_total"), 3.0);
     assert!(node.sum("carillon_data_plane_delta_saved_bytes_total") > 3.0 * 600.0);
+    assert!(node.sum("carillon_data_plane_delta_bases_bytes") > 600.0);
     assert_eq!(node.sum("carillon_data_plane_subscriptions"), 2.0);
     assert_eq!(node.sum("carillon_data_plane_outbox_bytes"), 0.0);
     assert!(node.sum("carillon_data_plane_turn_duration_seconds_count") > 6.0);

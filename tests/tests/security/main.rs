@@ -7,6 +7,7 @@ mod planes;
 
 mod audit;
 mod clear_text;
+mod etcd;
 mod handshakes;
 mod programs;
 mod reload;

@@ -39,8 +39,11 @@ export function appPath(app, rest = "", query = {}) {
   return `/apps/${encodeURIComponent(app)}${rest}${parameters && `?${parameters}`}`;
 }
 
-/** Follows the events of a channel until the signal: `seen` gets each, `begun` is called at the start. */
-export async function follow(app, channel, { begun, seen, signal }) {
+/**
+ * Follows the events of a channel until the signal: `seen` gets each, `begun` is called at the start, `unheard` gets the
+ * names of control planes of which nothing is seen.
+ */
+export async function follow(app, channel, { begun, seen, unheard, signal }) {
   const response = await ask("GET", appPath(app, "/events", { channel }), undefined, signal);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -51,6 +54,7 @@ export async function follow(app, channel, { begun, seen, signal }) {
     rest = messages.pop();
     for (const message of messages) {
       if (message.startsWith(": following")) begun();
+      if (message.startsWith("event: unheard\n")) unheard(JSON.parse(message.slice(message.indexOf("data: ") + "data: ".length)));
       if (message.startsWith("data: ")) seen(JSON.parse(message.slice("data: ".length)));
     }
   }

@@ -86,7 +86,7 @@ function showApp(show, shown) {
   const facts = [h("dt", {}, "Key"), h("dd", {}, h("code", {}, app.key)), h("dt", {}, "Revision"), h("dd", {}, String(revision)), h("dt", {}, "Changed"), h("dd", {}, when)];
   const path = encodeURIComponent(app.app_id);
   show(`App ${app.app_id}`,
-    h("p", {}, h("a", { href: "#/apps" }, "All apps"), " · ", h("a", { href: `#/channels/${path}` }, "Channels"), " · ", h("a", { href: `#/events/${path}` }, "Events")),
+    h("p", {}, h("a", { href: "#/apps" }, "All apps"), " · ", h("a", { href: `#/channels/${path}` }, "Channels"), " · ", h("a", { href: `#/connections/${path}` }, "Connections"), " · ", h("a", { href: `#/events/${path}` }, "Events")),
     h("dl", {}, facts), settingsForm(show, shown), secretPanel(show, shown));
 }
 

@@ -68,8 +68,9 @@ function described(app, { name, subscriptions, users: members, cached }, users) 
     facts.push(h("dt", {}, "Users"), h("dd", {}, `${count(members)}: ${shown}${more}`));
   }
   if (cached) facts.push(h("dt", {}, "Last event"), h("dd", {}, cached.event, h("pre", {}, cached.data)));
-  const follow = `#/events/${encodeURIComponent(app)}/${encodeURIComponent(name)}`;
-  return [h("h3", { class: "mono" }, name), h("dl", {}, facts), h("p", {}, h("a", { href: follow }, "Follow its events"))];
+  const path = `${encodeURIComponent(app)}/${encodeURIComponent(name)}`;
+  return [h("h3", { class: "mono" }, name), h("dl", {}, facts),
+    h("p", {}, h("a", { href: `#/events/${path}` }, "Follow its events"), " · ", h("a", { href: `#/connections/${path}` }, "Its connections"))];
 }
 
 function terminate(app) {

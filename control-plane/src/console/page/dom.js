@@ -32,7 +32,7 @@ function say(input, mistake, message) {
   else input.removeAttribute("aria-invalid");
 }
 
-/** A table; a column is [title, cell of a row, "number"?]. */
+/** A table; a column is [title, cell of a row, class: "number", "short" or "wide"?]. */
 export function table(caption, columns, rows, nothing) {
   const kind = (column) => ({ class: column[2] });
   const head = columns.map((column) => h("th", { scope: "col", ...kind(column) }, column[0]));

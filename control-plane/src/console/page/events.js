@@ -26,6 +26,11 @@ function inspector(app, wanted, signal, atOnce) {
   let following;
   let seen = 0;
   let missed = 0;
+  let lost = [];
+  const tell = () => {
+    const what = seen ? `${counted(seen, "event")} seen${missed ? `, ${count(missed)} missed: they came too fast` : ""}.` : "Waiting for events.";
+    state.textContent = `Following. ${what}${lost.length ? ` What ${lost.join(", ")} dispatches is not seen.` : ""}`;
+  };
   const stop = () => {
     following?.abort();
     following = undefined;
@@ -38,17 +43,19 @@ function inspector(app, wanted, signal, atOnce) {
     if (paused.checked) return;
     log.prepend(entry(event));
     while (log.children.length > SHOWN_MAX) log.lastChild.remove();
-    state.textContent = `Following. ${counted(seen, "event")} seen${missed ? `, ${count(missed)} missed: they came too fast` : ""}.`;
+    tell();
   };
   const start = async () => {
     const mine = (following = new AbortController());
     signal.addEventListener("abort", () => mine.abort());
     toggle.textContent = "Stop";
-    const begun = () => (state.textContent = "Following. Waiting for events.");
+    seen = missed = 0;
+    const begun = () => ((lost = []), tell());
+    const unheard = (names) => ((lost = names), tell());
     while (!mine.signal.aborted) {
       try {
         channel.say();
-        await follow(app.input.value, channel.input.value, { begun, seen: add, signal: mine.signal });
+        await follow(app.input.value, channel.input.value, { begun, seen: add, unheard, signal: mine.signal });
       } catch (error) {
         if (mine.signal.aborted) return;
         if (error.status) return stop(), channel.say(error.message);

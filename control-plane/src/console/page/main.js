@@ -4,10 +4,11 @@ import { call, token } from "./api.js";
 import { announce, field, h } from "./dom.js";
 import { showApps } from "./apps.js";
 import { showChannels } from "./channels.js";
+import { showConnections } from "./connections.js";
 import { showEvents } from "./events.js";
 import { showOverview } from "./overview.js";
 
-const PARTS = { overview: showOverview, apps: showApps, channels: showChannels, events: showEvents };
+const PARTS = { overview: showOverview, apps: showApps, channels: showChannels, connections: showConnections, events: showEvents };
 const content = document.getElementById("content");
 const tabs = document.getElementById("tabs");
 const signOut = document.getElementById("sign-out");

@@ -3,6 +3,7 @@
 import { call } from "./api.js";
 import { announce, count, h, table } from "./dom.js";
 import { level, plot, rate } from "./plot.js";
+import { duration } from "./units.js";
 
 const REFRESH_MS = 2_000;
 
@@ -65,7 +66,7 @@ function tables({ version, control_planes, nodes, watchers, connections }) {
       ["Lag", (node) => `${count(node.lag_ms)} ms`, "number"],
     ], nodes, "No node is attached."),
     table("Connections by app", [
-      ["App", (entry) => h("a", { href: `#/channels/${encodeURIComponent(entry.app_id)}` }, entry.app_id)],
+      ["App", (entry) => h("a", { href: `#/connections/${encodeURIComponent(entry.app_id)}` }, entry.app_id)],
       ["Node", (entry) => entry.node],
       ["Connections", (entry) => count(entry.connections), "number"],
     ], connections.slice(0, 200), "Nobody is connected."),
@@ -94,9 +95,4 @@ function state(node) {
 function age(seconds) {
   if (seconds === null) return h("span", { class: "bad" }, "never confirmed");
   return h("span", { class: seconds > 120 ? "bad" : undefined }, `${seconds.toFixed(1)} s`);
-}
-
-function duration(seconds) {
-  if (seconds < 120) return `${seconds} s`;
-  return seconds < 7_200 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3_600)} h`;
 }

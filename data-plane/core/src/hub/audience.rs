@@ -83,6 +83,11 @@ impl Audience {
         self.seats.is_empty()
     }
 
+    /// Bytes of the frames that deltas are made from.
+    pub(super) fn bases_bytes(&self) -> usize {
+        self.deltas.as_ref().map_or(0, DeltaChannel::bases_bytes)
+    }
+
     pub(super) fn contains(&self, key: SocketKey) -> bool {
         self.seats.contains_key(&key)
     }

@@ -49,6 +49,11 @@ impl Channel {
         count(self.subscribers.len() + self.audience.as_ref().map_or(0, |audience| audience.len()))
     }
 
+    /// Bytes of the frames that deltas are made from.
+    pub(super) fn bases_bytes(&self) -> usize {
+        self.audience.as_ref().map_or(0, |audience| audience.bases_bytes())
+    }
+
     #[cfg(test)]
     pub(super) fn subscribers_capacity(&self) -> usize {
         self.subscribers.capacity()
