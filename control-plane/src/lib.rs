@@ -23,6 +23,7 @@ pub mod idempotency;
 pub mod rate_limit;
 
 pub mod ack;
+pub mod fair_queue;
 pub mod node;
 pub mod nodes;
 pub mod shards;

@@ -48,6 +48,12 @@ pub struct DispatchMetrics {
     pub overflowed: Counter,
     /// Times a node left the set of those that are waited for.
     pub lagging: Counter,
+    /// Events that were answered before a node had acknowledged them: they were under way too long.
+    pub overdue: Counter,
+    /// Publishes refused because too much of their app is on its way to a node.
+    pub crowded: Counter,
+    /// Clients' events dropped for the same reason.
+    pub relays_dropped: Counter,
     /// Nodes that were given up after their stream broke.
     pub nodes_gone: Counter,
     /// Attachments begun.
@@ -142,6 +148,9 @@ impl DispatchMetrics {
         counter("key_evictions", "Idempotency keys dropped to make room", &self.keys_evicted);
         counter("node_queue_overflows", "Queues to nodes that overflowed", &self.overflowed);
         counter("node_lags", "Times a node left the set of those waited for", &self.lagging);
+        counter("overdue", "Events answered before a slow node had them", &self.overdue);
+        counter("crowded", "Publishes refused: too much of their app waits", &self.crowded);
+        counter("relays_dropped", "Clients' events dropped for that reason", &self.relays_dropped);
         counter("nodes_gone", "Nodes given up after their stream broke", &self.nodes_gone);
         counter("attachments", "Attachments of nodes begun", &self.attached);
         counter("shard_claims", "Shards asked for", &self.shards_claimed);

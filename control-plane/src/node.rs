@@ -2,7 +2,10 @@
 //!
 //! The queue keeps an event until the node has acknowledged it, so that a stream that breaks goes on
 //! where it was. It is bounded in bytes and events; when it is full the node has a gap: the stream
-//! ends, and when the node attaches again it is told so and closes its sockets.
+//! ends, and when the node attaches again it is told so and closes its sockets. Before that the app
+//! that fills it is asked to publish later.
+
+mod queue;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -17,26 +20,18 @@ use std::{
 use futures_util::task::AtomicWaker;
 use model::{AppId, BootId, NodeId, OwnerId};
 use proto::internal::{
-    AppConnections, AttachResponse, Claim, Delivered, Dispatch, DispatchedEvent, Hello,
-    InterestAck, ListSockets, Stable, Totals, Welcome, attach_response::Down,
+    AppConnections, AttachResponse, Claim, Delivered, DispatchedEvent, Hello, InterestAck,
+    ListSockets, Stable, Totals, Welcome, attach_response::Down,
 };
 
+use self::queue::{Pushing, Queue};
 use crate::ack::Ack;
 
-/// Bytes of events on their way to one node.
-const QUEUE_BYTES_MAX: usize = 8 << 20;
-/// Events on their way to one node.
-const QUEUE_EVENTS_MAX: usize = 65_536;
-/// What one message of the stream carries at most: far below gRPC's limit of 4 MiB, unless a single
-/// event is larger.
-const MESSAGE_EVENTS_MAX: usize = 256;
-const MESSAGE_BYTES_MAX: usize = 256 << 10;
 /// Questions of operators that wait for one node.
 const ASKED_MAX: usize = 8;
-/// An event costs this much besides its text.
-const EVENT_OVERHEAD_BYTES: usize = 200;
 
-/// A node that does not acknowledge for this long leaves the set of those that are waited for.
+/// A node that acknowledges nothing for this long leaves the set of those that are waited for, and an
+/// event that is under way for this long is waited for no longer.
 pub const LAG_MAX: Duration = Duration::from_millis(250);
 /// Time between heartbeats.
 pub const HEARTBEAT: Duration = Duration::from_millis(250);
@@ -81,15 +76,7 @@ struct State {
     heard: Instant,
     /// The node missed events for good.
     gap: bool,
-    queue: VecDeque<Queued>,
-    queue_bytes: usize,
-    /// Position of the event before the front of the queue: everything up to it is acknowledged.
-    acknowledged: u64,
-    /// Position of the last event given to the stream.
-    sent: u64,
-    waiting: VecDeque<(u64, Arc<Ack>)>,
-    /// What this node has acknowledged and not all others have: by position.
-    unstable: VecDeque<(u64, Arc<Ack>)>,
+    queue: Queue,
     /// The position up to which all is stable, as the node was told.
     told_stable: u64,
     stable_due: bool,
@@ -110,15 +97,6 @@ struct State {
     totals: HashMap<AppId, u32>,
 }
 
-#[derive(Debug)]
-struct Queued {
-    event: Arc<DispatchedEvent>,
-    bytes: usize,
-    at: Instant,
-    /// A publisher waits for it, or did.
-    awaited: bool,
-}
-
 /// What became of an event that was pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
@@ -135,6 +113,8 @@ pub enum Pushed {
 pub enum Ticked {
     /// Nothing of note.
     Steady,
+    /// So many events have been under way for too long: their publishers wait no longer.
+    Overdue(usize),
     /// It left the set of those that are waited for.
     Lagging,
     /// It lost its stream longer than the grace ago: it is gone.
@@ -153,12 +133,7 @@ impl Node {
             lost_at: now,
             heard: now,
             gap: false,
-            queue: VecDeque::new(),
-            queue_bytes: 0,
-            acknowledged: 0,
-            sent: 0,
-            waiting: VecDeque::new(),
-            unstable: VecDeque::new(),
+            queue: Queue::new(now),
             told_stable: 0,
             stable_due: false,
             claims: VecDeque::new(),
@@ -182,19 +157,14 @@ impl Node {
     /// A stream begins; an older one ends.
     pub fn attach(self: &Arc<Self>, hello: &Hello, owner: u64, now: Instant) -> Attachment {
         let mut state = self.state();
-        let last = state.last();
-        let resumes = hello.owner == owner && (state.acknowledged..=last).contains(&hello.position);
+        let resumes = hello.owner == owner && state.queue.go_on(hello.position);
         // A node that was never attached to this control plane has missed nothing of it. One that was, and
         // had been given up meanwhile, has.
         let was_here = state.attachment > 0 || hello.owner == owner;
         let gap = state.gap || (was_here && !resumes);
         if gap {
-            state.release(u64::MAX);
             state.queue.clear();
-            state.queue_bytes = 0;
-            state.acknowledged = last;
         }
-        state.sent = if resumes && !gap { hello.position } else { last };
         state.gap = false;
         state.attachment += 1;
         if gap {
@@ -211,7 +181,7 @@ impl Node {
         state.welcome = Some(Welcome {
             owner,
             heartbeat_ms: HEARTBEAT.as_millis() as u32,
-            position: state.sent,
+            position: state.queue.position(),
             gap,
         });
         state.interest_ack = None;
@@ -241,41 +211,37 @@ impl Node {
 
     /// As [`Node::push`], for what is true until something else is and can be told later: `None` where
     /// the queue is half full. Else the attachment during which it was told.
-    pub fn tell(&self, notice: &Arc<DispatchedEvent>, now: Instant) -> Option<u32> {
+    pub fn tell(&self, notice: &Arc<DispatchedEvent>, sockets: u32, now: Instant) -> Option<u32> {
+        let pushing = Pushing { event: notice, sockets, now };
         let mut state = self.state();
-        let bytes = queued_bytes(notice);
-        let half_full = state.queue.len() >= QUEUE_EVENTS_MAX / 2
-            || (state.queue_bytes + bytes > QUEUE_BYTES_MAX / 2 && !state.queue.is_empty());
-        if half_full {
+        if state.queue.is_full(pushing, 2) {
             return None;
         }
         let attachment = state.attachment;
         // After a gap nothing that was told counts: the next attachment is the first unbroken one.
         if !state.gap {
-            let event = Arc::clone(notice);
-            state.queue.push_back(Queued { event, bytes, at: now, awaited: false });
-            state.queue_bytes += bytes;
+            state.queue.push(pushing, None, false);
         }
         drop(state);
         self.waker.wake();
         Some(attachment)
     }
 
-    /// Puts an event behind those on their way; called under the shard's lock, so that all nodes see
-    /// one order.
+    /// Puts an event that goes to so many `sockets` of the node behind those of its app that are on
+    /// their way; called under the shard's lock, so that all nodes see one order.
     pub fn push(
         &self,
         event: &Arc<DispatchedEvent>,
+        sockets: u32,
         now: Instant,
         ack: Option<&Arc<Ack>>,
     ) -> Pushed {
+        let pushing = Pushing { event, sockets, now };
         let mut state = self.state();
         if state.gap {
             return Pushed::Lost;
         }
-        let bytes = queued_bytes(event);
-        let full = state.queue.len() >= QUEUE_EVENTS_MAX
-            || (state.queue_bytes + bytes > QUEUE_BYTES_MAX && !state.queue.is_empty());
+        let full = state.queue.is_full(pushing, 1);
         if full && cfg!(feature = "bug-silent-drop") {
             return Pushed::Lost;
         }
@@ -286,17 +252,23 @@ impl Node {
             self.waker.wake();
             return Pushed::Overflowed;
         }
-        let awaited = ack.is_some();
-        state.queue.push_back(Queued { event: Arc::clone(event), bytes, at: now, awaited });
-        state.queue_bytes += bytes;
-        if let Some(ack) = ack.filter(|_| state.healthy && !cfg!(feature = "bug-ack-early")) {
-            ack.owe();
-            let position = state.last();
-            state.waiting.push_back((position, Arc::clone(ack)));
-        }
+        let is_waited_for = state.healthy && !cfg!(feature = "bug-ack-early");
+        state.queue.push(pushing, ack, is_waited_for);
         drop(state);
         self.waker.wake();
         Pushed::Queued
+    }
+
+    /// Whether some app may have so much on its way to this node that it has to publish later.
+    #[must_use]
+    pub fn may_be_crowded(&self) -> bool {
+        self.state().queue.may_be_crowded()
+    }
+
+    /// Whether this app has.
+    #[must_use]
+    pub fn is_crowded_by(&self, app: &AppId) -> bool {
+        self.state().queue.is_crowded_by(app.as_str())
     }
 
     /// The node has queued everything up to a position for its sockets, but for what it has refused.
@@ -304,31 +276,16 @@ impl Node {
     /// told that all is well, and nobody will send the event again. Then the node has a gap.
     pub fn delivered(&self, delivered: &Delivered, now: Instant) -> bool {
         let mut state = self.state();
-        let position = delivered.position.min(state.sent);
-        let refused = |waited: u64| delivered.refused.contains(&waited);
-        let mut unsent = 0_usize;
-        while state.acknowledged < position {
-            let Some(queued) = state.queue.pop_front() else {
-                break;
-            };
-            state.queue_bytes -= queued.bytes;
-            state.acknowledged += 1;
-            unsent += usize::from(queued.awaited && refused(state.acknowledged));
-        }
-        for (_, ack) in state.waiting.iter().filter(|(waited, _)| refused(*waited)) {
-            ack.refuse();
-            unsent = unsent.saturating_sub(1);
-        }
-        state.release(position);
+        let lacks = state.queue.delivered(delivered, now);
         state.heard(now);
-        if unsent == 0 {
-            return false;
+        if lacks {
+            state.gap = true;
+            state.detach(now);
         }
-        state.gap = true;
-        state.detach(now);
         drop(state);
+        // What has been acknowledged makes room for more of its app.
         self.waker.wake();
-        true
+        lacks
     }
 
     /// Tells the node which shards this control plane takes.
@@ -411,17 +368,17 @@ impl Node {
         if is_fresh { owners.clone() } else { Vec::new() }
     }
 
-    /// The position of the last event that was pushed.
+    /// What has been pushed so far; see [`Node::owes`].
     #[must_use]
-    pub fn last(&self) -> u64 {
-        self.state().last()
+    pub fn mark(&self) -> u64 {
+        self.state().queue.mark()
     }
 
-    /// Whether an event up to this position is waited for.
+    /// Whether an event that was pushed before this mark is waited for.
     #[must_use]
-    pub fn owes(&self, position: u64) -> bool {
+    pub fn owes(&self, mark: u64) -> bool {
         let state = self.state();
-        state.healthy && state.acknowledged < position
+        state.healthy && state.queue.owes(mark)
     }
 
     /// The node is alive.
@@ -434,7 +391,7 @@ impl Node {
         let mut state = self.state();
         state.heard = now;
         state.owners.1 = now;
-        state.queue.iter_mut().for_each(|queued| queued.at = now);
+        state.queue.excuse(now);
     }
 
     /// The interest of this sequence is in force.
@@ -465,16 +422,17 @@ impl Node {
         }
         if state.healthy && (state.lags(now) || state.silent(now)) {
             state.healthy = false;
-            state.release(u64::MAX);
+            state.queue.release_all();
             return Ticked::Lagging;
         }
-        state.stable_due = state.stable() > state.told_stable;
+        let overdue = state.queue.release_overdue(now);
+        state.stable_due = state.queue.stable() > state.told_stable;
         let wake = state.stable_due;
         drop(state);
         if wake {
             self.waker.wake();
         }
-        Ticked::Steady
+        if overdue > 0 { Ticked::Overdue(overdue) } else { Ticked::Steady }
     }
 
     /// Whether it has a stream.
@@ -517,16 +475,13 @@ impl Node {
     /// How long the oldest event has been on its way.
     #[must_use]
     pub fn lag(&self, now: Instant) -> Duration {
-        let state = self.state();
-        let oldest = state.queue.front();
-        oldest.map_or(Duration::ZERO, |queued| now.saturating_duration_since(queued.at))
+        self.state().queue.age(now)
     }
 
     /// Events and bytes on their way.
     #[must_use]
     pub fn depth(&self) -> (usize, usize) {
-        let state = self.state();
-        (state.queue.len(), state.queue_bytes)
+        self.state().queue.depth()
     }
 
     /// What the stream of `attachment` sends next; `None` when that attachment is over.
@@ -547,56 +502,19 @@ impl Node {
     }
 }
 
-/// What an event takes of the queue. The parts of a notice are measured, as a list of members may be
-/// long; an event is its text.
-fn queued_bytes(event: &DispatchedEvent) -> usize {
-    let notice = event.notice.as_ref().map_or(0, prost::Message::encoded_len);
-    event.data.len() + event.name.len() + event.channel.len() + notice + EVENT_OVERHEAD_BYTES
-}
-
 impl State {
-    /// Position of the last event that was pushed.
-    fn last(&self) -> u64 {
-        self.acknowledged + self.queue.len() as u64
-    }
-
     fn detach(&mut self, now: Instant) {
         self.attached = false;
         self.healthy = false;
         self.lost_at = now;
-        self.release(u64::MAX);
+        self.queue.release_all();
         if self.gap {
-            let last = self.last();
-            self.queue = VecDeque::new();
-            self.queue_bytes = 0;
-            self.acknowledged = last;
+            self.queue.clear();
         }
-    }
-
-    /// Publishers wait no longer for events up to `position`.
-    fn release(&mut self, position: u64) {
-        while self.waiting.front().is_some_and(|(waited, _)| *waited <= position) {
-            if let Some((waited, ack)) = self.waiting.pop_front() {
-                ack.pay();
-                if !ack.is_paid() {
-                    self.unstable.push_back((waited, ack));
-                }
-            }
-        }
-    }
-
-    /// The position up to which every node has what it was to have.
-    fn stable(&mut self) -> u64 {
-        while self.unstable.front().is_some_and(|(_, ack)| ack.is_paid()) {
-            self.unstable.pop_front();
-        }
-        let first = self.unstable.front().map(|(position, _)| position - 1);
-        first.unwrap_or(u64::MAX).min(self.acknowledged)
     }
 
     fn lags(&self, now: Instant) -> bool {
-        let oldest = self.queue.front();
-        oldest.is_some_and(|queued| now.saturating_duration_since(queued.at) > LAG_MAX)
+        self.queue.stands_still(now) > LAG_MAX
     }
 
     fn silent(&self, now: Instant) -> bool {
@@ -621,7 +539,7 @@ impl State {
             return Some(Down::Claim(claim));
         }
         if std::mem::take(&mut self.stable_due) {
-            self.told_stable = self.stable();
+            self.told_stable = self.queue.stable();
             return Some(Down::Stable(Stable { position: self.told_stable }));
         }
         if !self.totals.is_empty() {
@@ -634,24 +552,7 @@ impl State {
         if let Some(wanted) = self.asked.pop_front() {
             return Some(Down::ListSockets(wanted));
         }
-        let from = (self.sent - self.acknowledged) as usize;
-        let mut bytes = 0;
-        let events: Vec<_> = self
-            .queue
-            .range(from..)
-            .take(MESSAGE_EVENTS_MAX)
-            .take_while(|queued| {
-                let first = bytes == 0;
-                bytes += queued.bytes;
-                first || bytes <= MESSAGE_BYTES_MAX
-            })
-            .map(|queued| DispatchedEvent::clone(&queued.event))
-            .collect();
-        if events.is_empty() {
-            return None;
-        }
-        self.sent += events.len() as u64;
-        Some(Down::Dispatch(Dispatch { position: self.sent, events }))
+        self.queue.next().map(Down::Dispatch)
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, RwLock},
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -19,6 +22,8 @@ pub struct Nodes {
     known: Mutex<Known>,
     /// Nodes whose snapshot is not complete: they get every event.
     eager: RwLock<Arc<[Arc<Node>]>>,
+    /// Some app may have so much on its way to a node that it has to publish later.
+    crowded: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -45,13 +50,16 @@ pub struct Found {
     pub lagging: Vec<Arc<Node>>,
     /// Nodes that are gone, with all they contributed.
     pub gone: Vec<Arc<Node>>,
+    /// Events that are waited for no longer, although their nodes are.
+    pub overdue: usize,
 }
 
 impl Nodes {
     /// No nodes yet.
     #[must_use]
     pub fn new(owner: OwnerId) -> Self {
-        Self { owner, known: Mutex::default(), eager: RwLock::new(Arc::from([])) }
+        let (known, eager) = (Mutex::default(), RwLock::new(Arc::from([])));
+        Self { owner, known, eager, crowded: AtomicBool::new(false) }
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -104,7 +112,7 @@ impl Nodes {
     /// What has been pushed to each node.
     #[must_use]
     pub fn marks(&self) -> Vec<(Arc<Node>, u64)> {
-        self.known().by_id.values().map(|node| (Arc::clone(node), node.last())).collect()
+        self.known().by_id.values().map(|node| (Arc::clone(node), node.mark())).collect()
     }
 
     /// The names of nodes that are attached and answer.
@@ -155,6 +163,7 @@ impl Nodes {
         for node in known.by_id.values() {
             match node.tick(now) {
                 Ticked::Steady => {}
+                Ticked::Overdue(events) => found.overdue += events,
                 Ticked::Lagging => found.lagging.push(Arc::clone(node)),
                 Ticked::Gone => found.gone.push(Arc::clone(node)),
             }
@@ -165,7 +174,17 @@ impl Nodes {
             self.set_eager(node, false);
         }
         known.tell_totals();
+        let crowded = known.by_id.values().any(|node| node.may_be_crowded());
+        self.crowded.store(crowded, Ordering::Relaxed);
         found
+    }
+
+    /// Whether an app has so much on its way to some node that it has to publish later. The first
+    /// question is asked for every publish: it costs a look at one flag.
+    #[must_use]
+    pub fn are_crowded_by(&self, app: &AppId) -> bool {
+        self.crowded.load(Ordering::Relaxed)
+            && self.known().by_id.values().any(|node| node.is_crowded_by(app))
     }
 
     /// A node by its name and life.

@@ -179,6 +179,7 @@ impl Publisher {
         };
         let (now, channels) = (now(), draft.channels.len());
         let content = || Content::of_drafts(std::slice::from_ref(&draft));
+        self.has_room_for(app).map_err(|refused| self.told(app, refused))?;
         let quota = callers.take_publish(app, channels, content, now)?;
         let publish = admission::check(draft, &app.limits, message_id)
             .map_err(|rejection| Rejection { quota, ..rejection })?;
@@ -258,6 +259,18 @@ impl Publisher {
         let mut sending = Sending::start_one(self.clone(), &app.id, channel, termination);
         sending.delivered().await.map_err(told)?;
         Ok(TerminateUserConnectionsResponse { rate_limit: quota.map(Into::into) })
+    }
+
+    /// Refuses while so much of the app is on its way to a node that more of it might end the stream,
+    /// and cost other apps' sockets their connection.
+    fn has_room_for(&self, app: &App) -> Result<(), Rejection> {
+        let Parts { nodes, metrics, .. } = &*self.parts;
+        if !nodes.are_crowded_by(&app.id) {
+            return Ok(());
+        }
+        metrics.limited(app, &metrics.crowded);
+        let message = "the app publishes faster than its sockets can be served; try again";
+        Err(Rejection::new(Reason::RateLimited, message))
     }
 
     /// Whose turn the draft's key makes it.

@@ -47,6 +47,7 @@ impl Dispatcher {
 
     fn look_at_nodes(&self, now: std::time::Instant) {
         let found = self.nodes.tick(now);
+        self.metrics.overdue.inc_by(found.overdue as u64);
         for node in &found.lagging {
             self.metrics.lagging.inc();
             warn!(node = %node.id, "node is silent; publishers do not wait for it");

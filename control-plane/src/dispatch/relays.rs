@@ -96,6 +96,10 @@ impl Dispatcher {
         (app, channel): (&AppId, &ChannelName),
         event: DispatchedEvent,
     ) -> Option<DispatchedEvent> {
+        if self.nodes.are_crowded_by(app) {
+            self.metrics.relays_dropped.inc();
+            return None;
+        }
         let happening = event.excluded.map(|socket| Happening::ClientEvent {
             name: event.name.clone(),
             data: (event.data_form() == DataForm::Json).then(|| event.data.clone()),

@@ -21,7 +21,7 @@ fn event() -> Arc<DispatchedEvent> {
 fn publishers_wait_until_the_node_has_queued() {
     let now = start();
     let (node, ack) = (attached(now), Ack::new());
-    assert_eq!(node.push(&event(), now, Some(&ack)), Pushed::Queued);
+    assert_eq!(node.push(&event(), 1, now, Some(&ack)), Pushed::Queued);
     assert!(node.owes(1), "it has acknowledged nothing");
     let mut paid = std::pin::pin!(ack.paid());
     let mut context = Context::from_waker(std::task::Waker::noop());
@@ -33,10 +33,10 @@ fn publishers_wait_until_the_node_has_queued() {
 fn a_node_without_room_has_a_gap_and_is_told_so() {
     let now = start();
     let node = attached(now);
-    let pushes = std::iter::repeat_with(|| node.push(&event(), now, None));
-    let full = pushes.take(QUEUE_EVENTS_MAX + 1).find(|pushed| *pushed != Pushed::Queued);
+    let pushes = std::iter::repeat_with(|| node.push(&event(), 1, now, None));
+    let full = pushes.take(queue::EVENTS_MAX + 1).find(|pushed| *pushed != Pushed::Queued);
     assert_eq!(full, Some(Pushed::Overflowed));
-    assert_eq!(node.push(&event(), now, None), Pushed::Lost);
+    assert_eq!(node.push(&event(), 1, now, None), Pushed::Lost);
     let again = node.attach(&Hello { owner: 1, ..Hello::default() }, 1, now);
     assert_eq!(again.unbroken, again.number, "what was told before does not count");
 }

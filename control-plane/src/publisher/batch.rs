@@ -83,6 +83,7 @@ impl Publisher {
             }
         };
         let turns = self.turns(app, &drafts).await.map_err(told)?;
+        self.has_room_for(app).map_err(told)?;
         let now = now();
         let batch = Batch { app, events: drafts.len(), now };
         let quota = self.take(batch, (&drafts, &turns))?;

@@ -85,7 +85,7 @@ impl Holder {
 
     /// Tells it, or counts it as untold.
     fn tell(&mut self, notice: &Arc<DispatchedEvent>, about: &About<'_>) {
-        self.told = self.node.tell(notice, about.now).unwrap_or(0);
+        self.told = self.node.tell(notice, self.subscriptions, about.now).unwrap_or(0);
     }
 }
 
@@ -181,7 +181,7 @@ impl Channel {
         let notice = about.count(self.subscriptions());
         let mut all = true;
         for holder in self.holders.iter().filter(|holder| holder.wants_events()) {
-            all &= holder.node.tell(&notice, about.now).is_some();
+            all &= holder.node.tell(&notice, holder.subscriptions, about.now).is_some();
         }
         all
     }
@@ -257,7 +257,7 @@ impl Channel {
         };
         extra.verdicts.retain(|user, verdicts| {
             verdicts.retain(|Verdict { node, full }| {
-                untold(node) || node.tell(&about.verdict(user, *full), about.now).is_none()
+                untold(node) || node.tell(&about.verdict(user, *full), 1, about.now).is_none()
             });
             !verdicts.is_empty()
         });

@@ -104,8 +104,11 @@ impl Shard {
         let fresh = eager
             .iter()
             .filter(|node| !holders.clone().any(|holder| Arc::ptr_eq(&holder.node, node)));
-        for node in holders.clone().map(|holder| &holder.node).chain(fresh) {
-            dispatched.add(node.push(&event, now, ack));
+        let fresh = fresh.map(|node| (node, 0));
+        for (node, sockets) in
+            holders.clone().map(|holder| (&holder.node, holder.subscriptions)).chain(fresh)
+        {
+            dispatched.add(node.push(&event, sockets, now, ack));
         }
         dispatched.subscriptions = holders.map(|holder| holder.subscriptions).sum();
         dispatched

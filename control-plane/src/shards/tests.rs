@@ -198,17 +198,21 @@ impl Fake {
     /// What came down since the last look, events and notices alike.
     fn events(&mut self, now: Instant) -> Vec<DispatchedEvent> {
         let context = Context::from_waker(Waker::noop());
-        let mut events = Vec::new();
-        while let Poll::Ready(Some(response)) =
-            self.stream.node.poll_down(self.stream.number, &context)
-        {
-            if let Some(Down::Dispatch(dispatch)) = response.down {
-                self.position = dispatch.position;
-                events.extend(dispatch.events);
+        let (mut events, mut before) = (Vec::new(), None);
+        // There may be more once this is acknowledged.
+        while before != Some(self.position) {
+            before = Some(self.position);
+            while let Poll::Ready(Some(response)) =
+                self.stream.node.poll_down(self.stream.number, &context)
+            {
+                if let Some(Down::Dispatch(dispatch)) = response.down {
+                    self.position = dispatch.position;
+                    events.extend(dispatch.events);
+                }
             }
+            let delivered = Delivered { position: self.position, ..Delivered::default() };
+            self.stream.node.delivered(&delivered, now);
         }
-        let delivered = Delivered { position: self.position, ..Delivered::default() };
-        self.stream.node.delivered(&delivered, now);
         events
     }
 
