@@ -23,7 +23,7 @@ const DISCARD_MAX: Duration = Duration::from_secs(2);
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: &mut Body,
-    (bytes_max, room): (usize, &mut Room<'_>),
+    (bytes_max, room): (usize, &mut Room),
 ) -> Result<Bytes, Rejection> {
     check_encoding(headers)?;
     if body.size_hint().lower() > bytes_max as u64 {

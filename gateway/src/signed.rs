@@ -16,12 +16,11 @@ use bytes::Bytes;
 use http::{Extensions, header, request::Parts};
 use http_body::Body as _;
 use model::{App, AppId, AppSecret, ChannelName, Reason, Rejection, Secrets};
-use tokio::sync::OwnedSemaphorePermit;
 
 pub use claim::string_to_sign;
 pub use query::Query;
 
-use crate::{call::Ids, content, gateway::Gateway};
+use crate::{call::Ids, content, gateway::Gateway, in_flight::Room};
 use claim::{BodyClaim, Claim};
 use query::{Plus, decode};
 
@@ -36,8 +35,8 @@ pub(crate) struct Signed {
     pub body: Bytes,
     /// How the request is named.
     pub ids: Ids,
-    /// Room for the body among those in flight.
-    _room: Option<OwnedSemaphorePermit>,
+    /// The app's place among the requests in flight, with room for the body.
+    _room: Room,
 }
 
 impl Signed {
@@ -84,10 +83,10 @@ impl Signed {
         head: &Parts,
         body: &mut Body,
         bytes_max: usize,
-    ) -> Result<(Arc<App>, (Bytes, Option<OwnedSemaphorePermit>)), Rejection> {
+    ) -> Result<(Arc<App>, (Bytes, Room)), Rejection> {
         let (app, claimed) = verify(gateway, head)?;
         claimed.check_announced(body.size_hint().lower())?;
-        let mut room = gateway.in_flight().room();
+        let mut room = gateway.in_flight().room(&app.id)?;
         let read = content::read(&head.headers, body, (bytes_max, &mut room)).await;
         let bytes = read.inspect_err(|rejection| {
             if rejection.reason == Reason::PayloadTooLarge {
@@ -99,7 +98,7 @@ impl Signed {
             let message = format!("app {} is disabled", app.id);
             return Err(Rejection::new(Reason::Forbidden, message));
         }
-        Ok((app, (bytes, room.keep())))
+        Ok((app, (bytes, room)))
     }
 }
 

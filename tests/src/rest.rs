@@ -1,10 +1,11 @@
 //! An app's backend: signs REST calls and sends them over kept-open connections.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
-use http_body_util::{BodyExt as _, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -44,7 +45,7 @@ impl Credentials {
 /// A backend of one app that calls one gateway; clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Backend {
-    http: Client<HttpConnector, Full<Bytes>>,
+    http: Client<HttpConnector, UnsyncBoxBody<Bytes, Infallible>>,
     gateway: SocketAddr,
     /// Who calls.
     pub credentials: Credentials,
@@ -60,6 +61,8 @@ pub struct Call {
     headers: HeaderMap,
     header_form: bool,
     body: Bytes,
+    /// The body follows its head after so long.
+    pause: Duration,
 }
 
 /// What came back.
@@ -134,6 +137,7 @@ impl Backend {
             headers: HeaderMap::new(),
             header_form: false,
             body,
+            pause: Duration::ZERO,
         }
     }
 }
@@ -180,6 +184,13 @@ impl Call {
         soon("an answer", self.try_send()).await.expect("the gateway answers")
     }
 
+    /// Its body follows its head after so long.
+    #[must_use]
+    pub fn dawdle(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+
     /// Signs and sends; `None` where the gateway is not there or goes before it has answered.
     pub async fn try_send(mut self) -> Option<Answer> {
         self.sign();
@@ -187,7 +198,7 @@ impl Call {
             self.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let gateway = self.backend.gateway;
         let uri = format!("http://{gateway}{}?{}", self.path, query.join("&"));
-        let mut request = Request::new(Full::new(self.body));
+        let mut request = Request::new(dawdling(self.body, self.pause));
         *request.uri_mut() = uri.parse().expect("the test's address is valid");
         *request.method_mut() = self.method;
         *request.headers_mut() = self.headers;
@@ -238,6 +249,18 @@ impl Answer {
         let value = self.headers.get(name);
         value.map_or("", |value| value.to_str().expect("a header is text"))
     }
+}
+
+/// A body that comes after so long.
+fn dawdling(body: Bytes, pause: Duration) -> UnsyncBoxBody<Bytes, Infallible> {
+    if pause.is_zero() {
+        return Full::new(body).boxed_unsync();
+    }
+    let late = async move {
+        tokio::time::sleep(pause).await;
+        Ok(Frame::data(body))
+    };
+    StreamBody::new(futures_util::stream::once(late)).boxed_unsync()
 }
 
 /// Status and body of a plain GET over a connection of its own; status 0 where nobody answers.

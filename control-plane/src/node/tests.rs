@@ -40,3 +40,92 @@ fn a_node_without_room_has_a_gap_and_is_told_so() {
     let again = node.attach(&Hello { owner: 1, ..Hello::default() }, 1, now);
     assert_eq!(again.unbroken, again.number, "what was told before does not count");
 }
+
+fn of(app: &str, number: usize) -> Arc<DispatchedEvent> {
+    let (app_id, name) = (app.to_owned(), number.to_string());
+    Arc::new(DispatchedEvent { app_id, name, ..DispatchedEvent::default() })
+}
+
+/// What comes down, each event with its position.
+fn come_down(stream: &Attachment) -> Vec<(u64, String, String)> {
+    let context = Context::from_waker(std::task::Waker::noop());
+    let mut came = Vec::new();
+    while let Poll::Ready(Some(response)) = stream.node.poll_down(stream.number, &context) {
+        let Some(Down::Dispatch(dispatch)) = response.down else { continue };
+        let first = dispatch.position + 1 - dispatch.events.len() as u64;
+        let events = (first..).zip(dispatch.events);
+        came.extend(events.map(|(position, event)| (position, event.app_id, event.name)));
+    }
+    came
+}
+
+#[test]
+fn apps_take_turns_and_what_was_given_keeps_its_position() {
+    let now = start();
+    let node = Arc::new(Node::new(NodeId("n".into()), BootId(1), now));
+    let stream = node.attach(&Hello::default(), 1, now);
+    for number in 0..1_000 {
+        node.push(&of("noisy", number), 1, now, None);
+    }
+    node.push(&of("quiet", 0), 1, now, None);
+    let mark = node.mark();
+    let came = come_down(&stream);
+    let quiet = came.iter().position(|(_, app, _)| app == "quiet").unwrap();
+    assert!(quiet < 100, "behind one turn of the noisy one: {quiet}");
+    assert!(came.len() < 600, "the rest waits for acknowledgements: {}", came.len());
+
+    node.detach(stream.number, now);
+    let stream = node.attach(&Hello { owner: 1, position: 50, ..Hello::default() }, 1, now);
+    assert_eq!(come_down(&stream), came[50..], "given again as before");
+    let (mut all, mut position) = (came, 0);
+    while position < all.len() as u64 {
+        position = all.len() as u64;
+        assert!(node.owes(mark), "not all of it is acknowledged");
+        node.delivered(&Delivered { position, ..Delivered::default() }, now);
+        all.extend(come_down(&stream));
+    }
+    assert!(!node.owes(mark));
+    assert!(all.iter().map(|(position, ..)| *position).eq(1..=1_001), "without a gap");
+    let noisy = all.iter().filter(|(_, app, _)| app == "noisy").map(|(.., name)| name.clone());
+    assert!(noisy.eq((0..1_000).map(|number| number.to_string())), "in order");
+}
+
+#[test]
+fn who_has_a_quarter_of_the_queue_is_known_until_it_has_gone_down() {
+    let now = start();
+    let node = Arc::new(Node::new(NodeId("n".into()), BootId(1), now));
+    let stream = node.attach(&Hello::default(), 1, now);
+    let [noisy, quiet] = ["noisy", "quiet"].map(|id| AppId::parse(id).unwrap());
+    let mut pushed = 0;
+    while !node.is_crowded_by(&noisy) {
+        assert_eq!(node.push(&of("noisy", pushed), 1, now, None), Pushed::Queued);
+        pushed += 1;
+    }
+    assert!(node.may_be_crowded() && !node.is_crowded_by(&quiet));
+    assert!((10_000..11_000).contains(&pushed), "2 MiB: {pushed}");
+    let mut position = 0;
+    while node.depth().0 > 0 {
+        position += come_down(&stream).len() as u64;
+        node.delivered(&Delivered { position, ..Delivered::default() }, now);
+    }
+    assert!(!node.may_be_crowded() && !node.is_crowded_by(&noisy));
+}
+
+#[test]
+fn what_is_under_way_too_long_is_waited_for_no_longer_though_its_node_is() {
+    let now = start();
+    let node = Arc::new(Node::new(NodeId("n".into()), BootId(1), now));
+    let stream = node.attach(&Hello::default(), 1, now);
+    let acks: Vec<_> = std::iter::repeat_with(Ack::new).take(1_000).collect();
+    for (number, ack) in acks.iter().enumerate() {
+        node.push(&of("noisy", number), 1, now, Some(ack));
+        ack.pay();
+    }
+    let given = come_down(&stream).len() as u64;
+    let later = now + LAG_MAX + Duration::from_millis(1);
+    node.delivered(&Delivered { position: given, ..Delivered::default() }, later);
+    node.heard(later);
+    assert!(acks.iter().filter(|ack| ack.is_paid()).count() as u64 == given);
+    assert_eq!(node.tick(later), Ticked::Overdue(1_000 - given as usize));
+    assert!(acks.iter().all(|ack| ack.is_paid()) && node.is_healthy());
+}

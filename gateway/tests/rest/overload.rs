@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     client::{Client, Response},
     control_plane::Says,
-    fixture::{Fixture, NOW, sign, start_with},
+    fixture::{Fixture, NOW, sign, sign_as, start_with},
 };
 
 const EVENT: &str = r#"{"name":"e","channel":"c","data":"x"}"#;
@@ -36,9 +36,11 @@ fn is_refusal(response: &Response) {
 #[tokio::test]
 async fn a_request_without_a_place_is_refused_in_no_time_and_places_come_back() {
     const PLACES: u32 = 16;
+    // One app may have three times what is free.
+    const SHARE: u32 = 12;
     let options = Options { requests_in_flight_max: PLACES, ..Options::default() };
-    let gateway = start(options, PLACES).await;
-    let held = join_all((0..PLACES).map(|_| gateway.publish(EVENT)));
+    let gateway = start(options, SHARE).await;
+    let held = join_all((0..SHARE).map(|_| gateway.publish(EVENT)));
     let rest = async {
         sleep(Duration::from_millis(500)).await;
         let mut took = Vec::new();
@@ -47,6 +49,11 @@ async fn a_request_without_a_place_is_refused_in_no_time_and_places_come_back() 
             is_refusal(&gateway.publish(EVENT).await);
             took.push(began.elapsed());
         }
+        let (secret, path) = (("other-key", "other-secret"), "/apps/app-2/events");
+        let at = format!("&auth_timestamp={NOW}");
+        let target = sign_as(secret, "POST", path, &at, EVENT.as_bytes());
+        let other = gateway.request("POST", &target, &[], EVENT.as_bytes()).await;
+        assert_eq!(other.status, 200, "another app has its places");
         took.sort_unstable();
         took
     };

@@ -7,6 +7,7 @@
 
 mod drain;
 mod memory;
+mod noisy;
 mod overload;
 mod presence;
 mod rate;

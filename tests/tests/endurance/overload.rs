@@ -1,6 +1,7 @@
 //! More than a node can take: those who do nothing wrong do not notice.
 
 mod descriptors;
+mod goodput;
 mod idlers;
 mod outboxes;
 mod readers;
