@@ -282,9 +282,12 @@ impl Node {
             state.gap = true;
             state.detach(now);
         }
-        drop(state);
         // What has been acknowledged makes room for more of its app.
-        self.waker.wake();
+        let wakes = lacks || state.queue.has_waiting();
+        drop(state);
+        if wakes {
+            self.waker.wake();
+        }
         lacks
     }
 

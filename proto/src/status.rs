@@ -41,7 +41,8 @@ pub fn from_rejection(rejection: &Rejection) -> Status {
         details.add_bad_request_violation(&*rejection.field, &*rejection.message);
     }
     let retry = match rejection.reason {
-        Reason::RateLimited => rejection.quota.map(|quota| u64::from(quota.reset_ms)),
+        // Without a quota it is the app's place in a queue that is used up.
+        Reason::RateLimited => Some(rejection.quota.map_or(1_000, |quota| quota.reset_ms.into())),
         Reason::Unavailable => Some(1_000),
         Reason::InvalidInput
         | Reason::MissingChannel

@@ -133,6 +133,11 @@ impl Queue {
         (self.given.len() + self.waiting.len(), self.bytes)
     }
 
+    /// Whether an event waits for a position.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Whether an event has no room where only one part of so many is used.
     pub(super) fn is_full(&self, pushing: Pushing<'_>, parts: usize) -> bool {
         let (events, bytes) = self.depth();
