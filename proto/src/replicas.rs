@@ -31,7 +31,7 @@ use crate::{internal::HeartbeatResponse, link::Link};
 pub use self::{
     beats::{LOST_AFTER, SILENT_AFTER},
     directory::REPLICAS_MAX,
-    seeds::{Before, Seeds},
+    seeds::{Before, Dial, Seeds},
 };
 
 /// How often names are looked up again.
