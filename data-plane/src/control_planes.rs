@@ -94,6 +94,7 @@ impl ControlPlanes {
         let greeted = Arc::clone(&self.greeted);
         loop {
             tokio::select! {
+                biased;
                 _ = ticks.tick() => self.tick(),
                 _ = known.changed() => {}
                 () = greeted.notified() => {}

@@ -145,7 +145,8 @@ impl Publisher {
                 return;
             }
             let (is_calm, channel) = (self.recorder.is_calm(), self.chance.below(CHANNELS.len()));
-            let is_answered = self.publish_one(Key { publisher: self.number, sequence }, channel).await;
+            let is_answered =
+                self.publish_one(Key { publisher: self.number, sequence }, channel).await;
             if is_calm && is_answered && !is_proven {
                 is_proven = true;
                 self.recorder.probe(format!("publisher {}", self.number));
@@ -168,7 +169,15 @@ impl Publisher {
             let answer = timeout(ANSWER_MAX, called).await;
             let status = answer.map_or(0, |(status, _)| status);
             let (channel, end) = (channel as u32, now());
-            self.recorder.attempt(Attempt { key, app: 0, channel, start, end, status, excluded: None });
+            self.recorder.attempt(Attempt {
+                key,
+                app: 0,
+                channel,
+                start,
+                end,
+                status,
+                excluded: None,
+            });
             if status == 200 {
                 return true;
             }

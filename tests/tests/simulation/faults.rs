@@ -58,8 +58,9 @@ pub(crate) fn plan(chance: &mut Chance, calm: Duration) -> Vec<Planned> {
             let from = BEGIN + chance.pause(window);
             // As often short as long: what matters is at 250 and 750 ms, and at 2 and 3 s.
             let most = chance.pick(&[400, 1_000, 3_000, 8_000]);
-            let until = (from + Duration::from_millis(50) + chance.pause(Duration::from_millis(most)))
-                .min(calm);
+            let until =
+                (from + Duration::from_millis(50) + chance.pause(Duration::from_millis(most)))
+                    .min(calm);
             Planned { fault, from, until }
         })
         .collect();
@@ -69,7 +70,8 @@ pub(crate) fn plan(chance: &mut Chance, calm: Duration) -> Vec<Planned> {
 
 fn fault(chance: &mut Chance) -> Fault {
     let control_plane = chance.pick(&CONTROL_PLANES);
-    let others: Vec<&'static str> = CONTROL_PLANES.iter().chain(&NODES).chain(&BACKENDS).copied().collect();
+    let others: Vec<&'static str> =
+        CONTROL_PLANES.iter().chain(&NODES).chain(&BACKENDS).copied().collect();
     let other = loop {
         let other = chance.pick(&others);
         if other != control_plane {

@@ -52,7 +52,12 @@ fn faults(record: &Record) -> Vec<String> {
     let mut wrong: Vec<String> = verdicts
         .into_iter()
         .filter(|verdict| verdict.faults > 0)
-        .map(|verdict| format!("{}: {} of {}: {:#?}", verdict.rule, verdict.faults, verdict.checked, verdict.examples))
+        .map(|verdict| {
+            format!(
+                "{}: {} of {}: {:#?}",
+                verdict.rule, verdict.faults, verdict.checked, verdict.examples
+            )
+        })
         .collect();
     match &record.ownership {
         None => wrong.push("nobody has asked who owns what".to_owned()),
@@ -89,7 +94,11 @@ fn no_seed_breaks_an_invariant() {
             say(&format!(
                 "SIMULATION_SEED={seed} cargo test --release -p tests --test simulation -- --nocapture no_seed"
             ));
-            record.history.plan.iter().for_each(|step| say(&format!("{:8.3} s  {}", step.began as f64 / 1e6, step.what)));
+            record
+                .history
+                .plan
+                .iter()
+                .for_each(|step| say(&format!("{:8.3} s  {}", step.began as f64 / 1e6, step.what)));
             wrong.iter().for_each(|wrong| say(wrong));
             broken.push(seed);
         }

@@ -79,11 +79,7 @@ async fn converse(tcp: TcpStream, address: SocketAddr, router: Router) {
     let mut server = auto::Builder::new(TokioExecutor::new()).http2_only();
     // As in production: a peer that is gone is noticed although nothing is sent to it.
     let second = std::time::Duration::from_secs(2);
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(second)
-        .keep_alive_timeout(second);
+    server.http2().timer(TokioTimer::new()).keep_alive_interval(second).keep_alive_timeout(second);
     // How a connection ends is seen by whoever reads from it.
     let _ended = server.serve_connection(TokioIo::new(tcp), service).await;
 }

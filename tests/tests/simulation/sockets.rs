@@ -13,9 +13,7 @@ use data_plane::{
     states::{Join, Place, has_state},
     wire,
 };
-use data_plane_core::{
-    CloseCode, Hub, Member, SocketKey, Subscribed, Subscription, Unsubscribed,
-};
+use data_plane_core::{CloseCode, Hub, Member, SocketKey, Subscribed, Subscription, Unsubscribed};
 use model::{AppId, ChannelName, ShardId, UserId};
 use serde_json::Value;
 use tests::{
@@ -242,8 +240,7 @@ impl Thread {
 
     fn set_interest(&self, channel: &ChannelName, subscriptions: u32, now: Instant) -> bool {
         let mut interest = self.node.interest();
-        let wait =
-            subscriptions > 0 && !self.hub.is_confirmed(self.app.as_str(), channel.as_str());
+        let wait = subscriptions > 0 && !self.hub.is_confirmed(self.app.as_str(), channel.as_str());
         let certain =
             interest.set_subscriptions(0, (&self.app, channel), subscriptions, (now, wait));
         drop(interest);
@@ -337,9 +334,8 @@ impl Thread {
     fn close_subscribed(&mut self, code: CloseCode, shards: &[bool], now: Instant) {
         for place in 0..BROWSERS {
             let browser = &self.browsers[place];
-            let touched = |channel: &u32| {
-                shards[ShardId::of(&self.app, CHANNELS[*channel as usize]).index()]
-            };
+            let touched =
+                |channel: &u32| shards[ShardId::of(&self.app, CHANNELS[*channel as usize]).index()];
             if browser.channels.iter().any(touched) {
                 self.close(place, End::Closed(code.number()), now);
             }
@@ -352,9 +348,7 @@ fn what(payload: &[u8]) -> What {
     let data = frame["data"].as_str().unwrap_or_default();
     let seen = match frame["event"].as_str().unwrap_or_default() {
         "e" => key(data).map(What::Event),
-        "pusher_internal:member_added" => {
-            user(&parse(data.as_bytes())["user_id"]).map(What::Added)
-        }
+        "pusher_internal:member_added" => user(&parse(data.as_bytes())["user_id"]).map(What::Added),
         "pusher_internal:member_removed" => {
             user(&parse(data.as_bytes())["user_id"]).map(What::Removed)
         }
