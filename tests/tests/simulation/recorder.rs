@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::reliable::Severed;
 use model::SocketId;
 use tests::chaos::history::{At, Attempt, End, Entry, History, Probe, Socket, What};
 
@@ -17,6 +18,8 @@ pub(crate) struct Recorder(Arc<Mutex<Record>>);
 pub(crate) struct Record {
     /// What is judged.
     pub history: History,
+    /// When nodes could not hear control planes well.
+    pub severed: Vec<Severed>,
     /// Since when there are no faults any more.
     pub calm: Option<At>,
     /// What is wrong with who owns what at the end; `None`: nobody has looked.
@@ -41,7 +44,7 @@ impl Recorder {
     }
 
     pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
-        self.0.lock().unwrap()
+        self.0.lock().expect("no holder panics")
     }
 
     /// A socket opens; returns its number.

@@ -65,7 +65,7 @@ pub(crate) async fn settings() -> anyhow::Result<Settings> {
 /// What gateways and nodes are told.
 pub(crate) fn apps() -> Arc<Apps> {
     let Credentials { app_id, key, secret } = Credentials::default();
-    let id = AppId::parse(&app_id).unwrap();
+    let id = AppId::parse(&app_id).expect("it is an id");
     let app = App::new(id, &key, Secrets::one(AppSecret::new(&secret)));
     Arc::new(Apps::new(1, [Arc::new(app)]).0)
 }

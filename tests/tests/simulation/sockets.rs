@@ -97,7 +97,7 @@ impl Thread {
             let (generation, open, is_proven) = (0, None, false);
             Browser { user, channels, generation, open, moves, restless, is_proven }
         });
-        let app = AppId::parse(&Credentials::default().app_id).unwrap();
+        let app = AppId::parse(&Credentials::default().app_id).expect("it is an id");
         let (browsers, chance) = (browsers.collect(), chance.fork());
         let (hub, uncertain, commands) = (Hub::default(), BTreeSet::new(), Vec::new());
         Self { node, number, app, hub, browsers, uncertain, chance, recorder, commands }

@@ -21,6 +21,7 @@ use crate::{
     faults::{self, BACKENDS, CONTROL_PLANES, Fault, NODES, Planned},
     node::Host,
     recorder::{Record, Recorder},
+    reliable::Severed,
     sockets::BROWSERS,
 };
 
@@ -135,7 +136,12 @@ impl World<'_> {
         let began = planned.from.as_micros() as u64;
         let what = format!("{:?} until {:?}", planned.fault, planned.until);
         let done = Some(planned.until.as_micros() as u64);
-        self.recorder.record().history.plan.push(Step { what, began, done });
+        let mut record = self.recorder.record();
+        record.history.plan.push(Step { what, began, done });
+        let nodes = NODES.iter().enumerate().filter(|(_, name)| severs(planned.fault, name));
+        let until = planned.until.as_micros() as u64;
+        record.severed.extend(nodes.map(|(node, _)| Severed { node, from: began, until }));
+        drop(record);
         match planned.fault {
             Fault::Cut(one, other) => self.sim.partition(one, other),
             Fault::CutOneWay(from, to) => self.sim.partition_oneway(from, to),
@@ -223,6 +229,18 @@ impl World<'_> {
             figure("views of channels", views, 12.0),
         ]);
         record
+    }
+}
+
+/// Whether a fault is between this node and a control plane.
+fn severs(fault: Fault, node: &str) -> bool {
+    match fault {
+        Fault::Cut(one, other)
+        | Fault::CutOneWay(one, other)
+        | Fault::Hold(one, other)
+        | Fault::Slow(one, other, _) => one == node || other == node,
+        Fault::Isolate(host) => host == node || CONTROL_PLANES.contains(&host),
+        Fault::Kill(_) | Fault::Terminate(_) | Fault::KillAll | Fault::Stall(_) => false,
     }
 }
 
