@@ -92,6 +92,14 @@ fn tell(seed: u64, record: &Record, wrong: &[String]) {
         say(&format!("{:8.3} s  {}", step.began as f64 / 1e6, step.what));
     }
     wrong.iter().for_each(|wrong| say(wrong));
+    if number("SIMULATION_HISTORY").is_some() {
+        record.history.attempts.iter().for_each(|attempt| say(&format!("{attempt:?}")));
+        for socket in &record.history.sockets {
+            for entry in &socket.entries {
+                say(&format!("{} {} {:?} {entry:?}", socket.number, socket.node, socket.ended));
+            }
+        }
+    }
 }
 
 #[test]
