@@ -61,6 +61,8 @@ pub struct Cluster {
     pub address: String,
     /// The others' internal listeners.
     pub peers: Seeds,
+    /// This life of it, larger than those before; from the clock and by chance where absent.
+    pub life: Option<OwnerId>,
 }
 
 /// A control plane at work; cheap to clone.
@@ -91,7 +93,7 @@ impl ControlPlane {
         operations.register("control_plane", |registry| rpcs.register(registry));
         operations.register("dispatch", |registry| metrics.register(registry));
         settings.register(operations);
-        let owner = new_owner();
+        let owner = cluster.life.unwrap_or_else(new_owner);
         let ttl = Duration::from_secs(options.cache_ttl_seconds);
         let cache = Budget::new(ttl, options.cache_bytes_max, metrics.cache_evictions.clone());
         let (shards, nodes) = (Arc::new(Shards::new(owner, cache)), Arc::new(Nodes::new(owner)));

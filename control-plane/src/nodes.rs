@@ -1,7 +1,7 @@
 //! The attached nodes: who they are, who counts as interested in everything, connections per app.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -28,8 +28,8 @@ pub struct Nodes {
 
 #[derive(Debug, Default)]
 struct Known {
-    by_id: HashMap<NodeId, Arc<Node>>,
-    connections: HashMap<AppId, HashMap<NodeId, u32>>,
+    by_id: BTreeMap<NodeId, Arc<Node>>,
+    connections: BTreeMap<AppId, BTreeMap<NodeId, u32>>,
     /// Apps whose totals have changed since they were last told.
     changed: Vec<AppId>,
 }
@@ -204,7 +204,7 @@ impl Nodes {
     #[must_use]
     pub fn connections(&self) -> Vec<(AppId, NodeId, u32)> {
         let known = self.known();
-        let of_app = |(app, counts): (&AppId, &HashMap<NodeId, u32>)| -> Vec<_> {
+        let of_app = |(app, counts): (&AppId, &BTreeMap<NodeId, u32>)| -> Vec<_> {
             counts.iter().map(|(node, count)| (app.clone(), node.clone(), *count)).collect()
         };
         known.connections.iter().flat_map(of_app).collect()

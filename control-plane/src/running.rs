@@ -113,6 +113,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         name: config.name,
         address: config.advertise.unwrap_or_else(|| format!("{scheme}://{internal_address}")),
         peers: Seeds::at(&config.peer)?.trusting(trust)?,
+        life: None,
     };
     let control_plane = ControlPlane::start(&config.options, cluster, settings, &operations);
     info!(%address, %internal_address, %operations_address, "control plane listens");

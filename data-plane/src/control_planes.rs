@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The control planes of a node.
 #[derive(Debug)]
-pub(crate) struct ControlPlanes {
+pub struct ControlPlanes {
     node: Arc<Node>,
     replicas: Replicas,
     identity: Identity,
@@ -65,7 +65,9 @@ struct Stream {
 }
 
 impl ControlPlanes {
-    pub(crate) fn new(
+    /// Those that `replicas` finds; `attached` is set once the node can serve.
+    #[must_use]
+    pub fn new(
         node: Arc<Node>,
         replicas: Replicas,
         identity: Identity,
@@ -85,13 +87,14 @@ impl ControlPlanes {
     }
 
     /// Stays attached until it is dropped.
-    pub(crate) async fn run(mut self) {
+    pub async fn run(mut self) {
         let mut known = self.replicas.follow();
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let greeted = Arc::clone(&self.greeted);
         loop {
             tokio::select! {
+                biased;
                 _ = ticks.tick() => self.tick(),
                 _ = known.changed() => {}
                 () = greeted.notified() => {}

@@ -9,7 +9,7 @@
 pub mod config;
 
 pub mod attach;
-mod control_planes;
+pub mod control_planes;
 pub mod deliver;
 pub mod fence;
 pub mod gate;

@@ -2,11 +2,13 @@
 
 use std::{convert::Infallible, time::Duration};
 
+use http::Uri;
+use hyper::rt::{Read, Write};
 use tonic::{
     body::Body,
     transport::{Channel, Endpoint},
 };
-use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
+use tower::{BoxError, Service, ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::plane::mtls::Mtls;
 
@@ -53,8 +55,18 @@ pub fn secure(address: &str, mtls: &Mtls) -> Result<Link, tonic::transport::Erro
     let mtls = mtls.clone();
     let connect = tower::service_fn(move |address| mtls.clone().connect(address));
     // Under the scheme https tonic would encrypt what is encrypted already, so it is told another.
-    let endpoint = endpoint(&address.replacen("https://", "http://", 1))?;
-    let channel: Channel = endpoint.connect_with_connector_lazy(connect);
+    through(&address.replacen("https://", "http://", 1), connect)
+}
+
+/// The same to `http://host:port`, over connections that somebody else makes.
+pub fn through<C>(address: &str, connect: C) -> Result<Link, tonic::transport::Error>
+where
+    C: Service<Uri> + Send + 'static,
+    C::Response: Read + Write + Send + Unpin,
+    C::Future: Send,
+    BoxError: From<C::Error>,
+{
+    let channel: Channel = endpoint(address)?.connect_with_connector_lazy(connect);
     Ok(BoxCloneSyncService::new(channel.map_err(LinkError)))
 }
 

@@ -11,7 +11,7 @@ mod directory;
 mod seeds;
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -31,7 +31,7 @@ use crate::{internal::HeartbeatResponse, link::Link};
 pub use self::{
     beats::{LOST_AFTER, SILENT_AFTER},
     directory::REPLICAS_MAX,
-    seeds::{Before, Seeds},
+    seeds::{Before, Dial, Seeds},
 };
 
 /// How often names are looked up again.
@@ -105,8 +105,8 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     directory: Directory,
-    links: HashMap<String, Link>,
-    clocks: HashMap<String, ClockThere>,
+    links: BTreeMap<String, Link>,
+    clocks: BTreeMap<String, ClockThere>,
 }
 
 impl Replicas {
@@ -114,8 +114,11 @@ impl Replicas {
     #[must_use]
     pub fn start(seeds: Seeds, caller: Caller) -> Self {
         let now = Instant::now().into_std();
-        let state =
-            State { directory: Directory::new(now), links: HashMap::new(), clocks: HashMap::new() };
+        let state = State {
+            directory: Directory::new(now),
+            links: BTreeMap::new(),
+            clocks: BTreeMap::new(),
+        };
         let shared = Arc::new(Shared {
             caller,
             said: watch::Sender::new(Said::default()),
@@ -175,9 +178,9 @@ impl Shared {
 
     /// Keeps an address for each control plane that there may be, and beats for each address.
     async fn find(self: Arc<Self>, seeds: Seeds) {
-        let mut beating: HashMap<String, CancellationToken> = HashMap::new();
+        let mut beating: BTreeMap<String, CancellationToken> = BTreeMap::new();
         let local = |(place, link): (usize, &Link)| (format!("local:{place}"), link.clone());
-        let local: HashMap<String, Link> = seeds.links.iter().enumerate().map(local).collect();
+        let local: BTreeMap<String, Link> = seeds.links.iter().enumerate().map(local).collect();
         self.state().links.clone_from(&local);
         let mut before = Before::default();
         let mut look = tokio::time::interval(LOOK_AT);
@@ -198,6 +201,7 @@ impl Shared {
             self.change(Directory::give_up);
             self.keep_beating((&seeds, &local), &mut beating);
             tokio::select! {
+                biased;
                 _ = look.tick() => {}
                 _ = known.changed() => {}
             }
@@ -207,8 +211,8 @@ impl Shared {
     /// Begins to beat where an address is new, ends where it is given up.
     fn keep_beating(
         self: &Arc<Self>,
-        (seeds, local): (&Seeds, &HashMap<String, Link>),
-        beating: &mut HashMap<String, CancellationToken>,
+        (seeds, local): (&Seeds, &BTreeMap<String, Link>),
+        beating: &mut BTreeMap<String, CancellationToken>,
     ) {
         let wanted: Vec<String> = self.state().directory.addresses().map(str::to_owned).collect();
         for address in &wanted {
@@ -248,7 +252,7 @@ impl Shared {
         self: &Arc<Self>,
         address: String,
         (link, local): (Link, bool),
-        beating: &mut HashMap<String, CancellationToken>,
+        beating: &mut BTreeMap<String, CancellationToken>,
     ) {
         let stop = self.stop.child_token();
         beating.insert(address.clone(), stop.clone());

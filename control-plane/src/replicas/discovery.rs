@@ -63,6 +63,7 @@ impl Discovery {
         lookups.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 _ = lookups.tick() => {
                     let first = before.is_empty();
                     let mut addresses = self.seeds.resolve(&mut before).await;
@@ -159,8 +160,9 @@ impl Contact {
         self.replicas.look(now());
         loop {
             let state = tokio::select! {
-                state = next(&mut states) => state?,
+                biased;
                 ended = &mut forwarding => return ended.and(Err(Status::unavailable("it ended"))),
+                state = next(&mut states) => state?,
             };
             clock.set(state.clock_ms);
             self.replicas.heard(&self.address, state, now());

@@ -1,7 +1,7 @@
 //! What one control plane sends on to the owner of a shard: one stream to each peer, taken in order.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -52,7 +52,7 @@ pub struct Forwarder {
 struct Waiting {
     last: u64,
     ended: bool,
-    answers: HashMap<u64, oneshot::Sender<Option<Vec<Dispatched>>>>,
+    answers: BTreeMap<u64, oneshot::Sender<Option<Vec<Dispatched>>>>,
 }
 
 impl Forwarder {

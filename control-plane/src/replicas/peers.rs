@@ -1,6 +1,10 @@
 //! What the other control planes say of themselves: plain values.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Instant,
+};
 
 use model::{AppId, OwnerId, SHARDS, ShardId, replica};
 use proto::{
@@ -17,7 +21,7 @@ use crate::ownership::Standing;
 /// All that are known, by address.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
-    by_address: HashMap<String, Peer>,
+    by_address: BTreeMap<String, Peer>,
     changed: bool,
 }
 

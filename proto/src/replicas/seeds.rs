@@ -1,13 +1,32 @@
 //! Where control planes are looked for first: addresses, host names that mean several, links in this
 //! process.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
 
 use anyhow::Context as _;
 use http::Uri;
 use tracing::debug;
 
 use crate::{link::Link, plane::internal_tls::Trust};
+
+/// Makes a link to an address.
+#[derive(Clone)]
+pub struct Dial(Arc<DialFn>);
+
+type DialFn = dyn Fn(&str) -> anyhow::Result<Link> + Send + Sync;
+
+impl Dial {
+    /// Links are made by this function.
+    pub fn new(dial: impl Fn(&str) -> anyhow::Result<Link> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(dial))
+    }
+}
+
+impl fmt::Debug for Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dial")
+    }
+}
 
 /// Where control planes are looked for first.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +37,8 @@ pub struct Seeds {
     pub(super) links: Vec<Link>,
     /// How they are called.
     trust: Trust,
+    /// Calls them in its own way: over a network that is simulated.
+    dial: Option<Dial>,
 }
 
 impl Seeds {
@@ -32,7 +53,7 @@ impl Seeds {
             Ok(uri)
         };
         let addresses = addresses.into_iter().map(parse).collect::<Result<_, _>>()?;
-        Ok(Self { addresses, links: Vec::new(), trust: Trust::default() })
+        Ok(Self { addresses, ..Self::default() })
     }
 
     /// The same, called with these certificates, or in clear text where that is allowed.
@@ -43,6 +64,12 @@ impl Seeds {
         Ok(Self { trust, ..self })
     }
 
+    /// The same, called over links that `dial` makes.
+    #[must_use]
+    pub fn dialing(self, dial: Dial) -> Self {
+        Self { dial: Some(dial), ..self }
+    }
+
     /// A control plane in this process.
     #[must_use]
     pub fn local(link: Link) -> Self {
@@ -51,7 +78,10 @@ impl Seeds {
 
     /// A link to one of them, or to one that another has named: the one place that makes any.
     pub fn connect(&self, address: &str) -> anyhow::Result<Link> {
-        self.trust.link(address)
+        match &self.dial {
+            Some(Dial(dial)) => dial(address),
+            None => self.trust.link(address),
+        }
     }
 
     /// Whether names have to be looked up again and again.

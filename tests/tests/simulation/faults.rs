@@ -1,0 +1,94 @@
+//! What is broken when, by seed.
+
+use std::time::Duration;
+
+use tests::chance::Chance;
+
+/// Control planes.
+pub(crate) const CONTROL_PLANES: [&str; 3] = ["cp-0", "cp-1", "cp-2"];
+/// Nodes.
+pub(crate) const NODES: [&str; 3] = ["node-0", "node-1", "node-2"];
+/// Backends, each with a gateway.
+pub(crate) const BACKENDS: [&str; 2] = ["backend-0", "backend-1"];
+
+/// The first fault is not before.
+const BEGIN: Duration = Duration::from_secs(4);
+/// On average there is one in this time.
+const EVERY: Duration = Duration::from_secs(4);
+
+/// One thing that is broken, and mended after a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing passes between two hosts; what is sent is lost.
+    Cut(&'static str, &'static str),
+    /// Nothing passes in this direction.
+    CutOneWay(&'static str, &'static str),
+    /// What is sent between two hosts comes when it is over.
+    Hold(&'static str, &'static str),
+    /// What is sent between two hosts takes up to that many milliseconds.
+    Slow(&'static str, &'static str, u64),
+    /// Nobody reaches a host.
+    Isolate(&'static str),
+    /// A host is killed, and started again.
+    Kill(&'static str),
+    /// A control plane is told to end, and started again.
+    Terminate(usize),
+    /// All control planes are killed, and started again.
+    KillAll,
+    /// A node's thread stands still.
+    Stall(usize),
+}
+
+/// A fault and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Planned {
+    pub fault: Fault,
+    pub from: Duration,
+    pub until: Duration,
+}
+
+/// The faults of a seed, by when they begin; all are over at `calm`.
+pub(crate) fn plan(chance: &mut Chance, calm: Duration) -> Vec<Planned> {
+    let window = calm - BEGIN;
+    let most = 2 * window.as_millis() / EVERY.as_millis();
+    let count = 1 + chance.below(most as usize);
+    let mut plan: Vec<Planned> = (0..count)
+        .map(|_| {
+            let fault = fault(chance);
+            let from = BEGIN + chance.pause(window);
+            // As often short as long: what matters is at 250 and 750 ms, and at 2 and 3 s.
+            let most = chance.pick(&[400, 1_000, 3_000, 8_000]);
+            let until =
+                (from + Duration::from_millis(50) + chance.pause(Duration::from_millis(most)))
+                    .min(calm);
+            Planned { fault, from, until }
+        })
+        .collect();
+    plan.sort_by_key(|planned| planned.from);
+    plan
+}
+
+fn fault(chance: &mut Chance) -> Fault {
+    let control_plane = chance.pick(&CONTROL_PLANES);
+    let others: Vec<&'static str> =
+        CONTROL_PLANES.iter().chain(&NODES).chain(&BACKENDS).copied().collect();
+    let other = loop {
+        let other = chance.pick(&others);
+        if other != control_plane {
+            break other;
+        }
+    };
+    match chance.below(12) {
+        0 | 1 => Fault::Cut(control_plane, other),
+        2 if chance.below(2) == 0 => Fault::CutOneWay(control_plane, other),
+        2 => Fault::CutOneWay(other, control_plane),
+        3 | 4 => Fault::Hold(control_plane, other),
+        5 => Fault::Slow(control_plane, other, chance.pick(&[50, 300, 600])),
+        6 => Fault::Isolate(chance.pick(&others)),
+        7 | 8 => Fault::Kill(control_plane),
+        9 => Fault::Terminate(chance.below(CONTROL_PLANES.len())),
+        10 if chance.below(3) == 0 => Fault::KillAll,
+        10 => Fault::Kill(chance.pick(&NODES)),
+        _ => Fault::Stall(chance.below(NODES.len())),
+    }
+}
