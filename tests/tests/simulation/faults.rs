@@ -68,6 +68,13 @@ pub(crate) fn plan(chance: &mut Chance, calm: Duration) -> Vec<Planned> {
     plan
 }
 
+/// What happens in every installation: a control plane dies, and another one is told to end.
+pub(crate) fn everyday() -> Vec<Planned> {
+    let seconds = Duration::from_secs;
+    let planned = |fault, from: Duration| Planned { fault, from, until: from + seconds(1) };
+    vec![planned(Fault::Kill(CONTROL_PLANES[0]), BEGIN), planned(Fault::Terminate(1), seconds(9))]
+}
+
 fn fault(chance: &mut Chance) -> Fault {
     let control_plane = chance.pick(&CONTROL_PLANES);
     let others: Vec<&'static str> =

@@ -60,10 +60,19 @@ struct World<'a> {
     broken: Vec<Planned>,
 }
 
-/// Runs a seed to its end; what was seen.
+/// Runs a seed to its end, with faults of its own; what was seen.
 pub(crate) fn run(seed: u64, length: Length) -> Record {
     let mut chance = Chance::new(seed);
     let plan = faults::plan(&mut chance, length.calm);
+    follow(plan, (seed, chance), length)
+}
+
+/// Runs a seed with these faults.
+pub(crate) fn follow(
+    plan: Vec<Planned>,
+    (seed, mut chance): (u64, Chance),
+    length: Length,
+) -> Record {
     let mut world = World::new(seed, &mut chance, length);
     let mut ahead = plan.into_iter().peekable();
     loop {
