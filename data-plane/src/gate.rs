@@ -69,7 +69,11 @@ impl Gate {
     ) -> Passage {
         if let Err(in_force) = self.fence.admit(event) {
             self.metrics.stale.inc();
-            return Passage::Refused(in_force);
+            // What somebody else has dispatched meanwhile is here: nothing is missing, whoever waits for it.
+            return match self.ids.knows(event) {
+                true => Passage::Again,
+                false => Passage::Refused(in_force),
+            };
         }
         if self.several {
             // One that comes again is kept too: now it is this owner's to see it through.
@@ -163,6 +167,7 @@ mod tests {
         assert_eq!(taken.events, [event(1, 1, 11)]);
         let in_force = ShardEpoch { shard: 7, epoch: 2, owner: 2 };
         assert_eq!(gate.pass(1, &event(1, 1, 12), (3, now)), Passage::Refused(in_force));
+        assert_eq!(gate.pass(1, &event(1, 1, 11), (4, now)), Passage::Again, "stale, but here");
         assert_eq!(gate.pass(2, &event(2, 2, 11), (1, now)), Passage::Again);
         assert_eq!(gate.pass(2, &event(2, 2, 12), (2, now)), Passage::Free, "refused is not seen");
         let late = gate.claim(1, &claim(5, 2, 1));

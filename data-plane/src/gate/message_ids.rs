@@ -49,6 +49,12 @@ impl MessageIds {
         false
     }
 
+    /// Whether an event was there already; it is not remembered for that.
+    pub(super) fn knows(&self, event: &DispatchedEvent) -> bool {
+        let id = convert::id_from_bytes(&event.message_id).filter(|_| event.notice.is_none());
+        id.is_some_and(|id| self.ids.contains(&id)) && !cfg!(feature = "bug-no-message-ids")
+    }
+
     /// Forgets those whose time is over, and the oldest of too many; returns how many those were.
     pub(super) fn expire(&mut self, now: Instant) -> u64 {
         let second = now.saturating_duration_since(self.began).as_secs();
