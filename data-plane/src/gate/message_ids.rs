@@ -28,13 +28,9 @@ impl MessageIds {
         Self { ids: HashSet::new(), ends: BTreeMap::new(), began: now, max: IDS_MAX }
     }
 
-    /// Remembers an event; returns whether it was there already. Notices, which are the truth of their
-    /// time, may come as often as they like.
+    /// Remembers an event; returns whether it was there already.
     pub(super) fn has_seen(&mut self, event: &DispatchedEvent, now: Instant) -> bool {
-        if event.notice.is_some() {
-            return false;
-        }
-        let Some(id) = convert::id_from_bytes(&event.message_id) else {
+        let Some(id) = id_of(event) else {
             return false;
         };
         if !self.ids.insert(id) {
@@ -51,8 +47,8 @@ impl MessageIds {
 
     /// Whether an event was there already; it is not remembered for that.
     pub(super) fn knows(&self, event: &DispatchedEvent) -> bool {
-        let id = convert::id_from_bytes(&event.message_id).filter(|_| event.notice.is_none());
-        id.is_some_and(|id| self.ids.contains(&id)) && !cfg!(feature = "bug-no-message-ids")
+        id_of(event).is_some_and(|id| self.ids.contains(&id))
+            && !cfg!(feature = "bug-no-message-ids")
     }
 
     /// Forgets those whose time is over, and the oldest of too many; returns how many those were.
@@ -79,6 +75,14 @@ impl MessageIds {
             }
         }
         evicted
+    }
+}
+
+/// By what an event is known. Notices, which are the truth of their time, may come as often as they like.
+fn id_of(event: &DispatchedEvent) -> Option<u128> {
+    match event.notice {
+        Some(_) => None,
+        None => convert::id_from_bytes(&event.message_id),
     }
 }
 
