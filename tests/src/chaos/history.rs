@@ -1,6 +1,6 @@
 //! What was done to a cluster and what was seen of it, by clients alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Microseconds since the run began.
 pub type At = u64;
@@ -53,7 +53,7 @@ pub struct Socket {
 }
 
 /// The close code that tells a client to connect again at once.
-const COME_BACK: u16 = 4200;
+pub const COME_BACK: u16 = 4200;
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +193,49 @@ pub struct History {
     pub plan: Vec<Step>,
     /// Who was cut off from whom.
     pub cuts: Vec<Cut>,
+}
+
+/// One stay of a socket in a channel.
+#[derive(Debug)]
+pub struct Stay {
+    /// Which.
+    pub channel: u32,
+    /// When it began.
+    pub since: At,
+    /// When the socket left by itself; `None`: it was in until its connection ended, or the run.
+    pub left: Option<At>,
+    /// What came.
+    pub received: HashSet<Key>,
+}
+
+impl Socket {
+    /// Its stays in channels, those that have ended first.
+    #[must_use]
+    pub fn stays(&self) -> Vec<Stay> {
+        let (mut present, mut past) = (BTreeMap::<u32, Stay>::new(), Vec::new());
+        for entry in &self.entries {
+            let channel = entry.channel;
+            match entry.what {
+                What::Subscribed | What::Entered(_) => {
+                    let received = HashSet::new();
+                    let stay = Stay { channel, since: entry.at, left: None, received };
+                    past.extend(present.insert(channel, stay));
+                }
+                What::Event(key) => {
+                    if let Some(stay) = present.get_mut(&channel) {
+                        stay.received.insert(key);
+                    }
+                }
+                What::Leaving => {
+                    let stay = present.remove(&channel);
+                    past.extend(stay.map(|stay| Stay { left: Some(entry.at), ..stay }));
+                }
+                What::Added(_) | What::Removed(_) | What::Left | What::Strange(_) => {}
+            }
+        }
+        past.extend(present.into_values());
+        past
+    }
 }
 
 impl Cut {

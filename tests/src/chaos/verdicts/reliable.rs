@@ -1,9 +1,9 @@
 //! V3: what was acknowledged has come.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::{Messages, Verdict};
-use crate::chaos::history::{At, History, Key, Message, Socket, What};
+use crate::chaos::history::{At, History, Key, Message, Socket, Stay};
 
 /// Who leaves may miss what is acknowledged that shortly before.
 const UNDER_WAY: At = 1_000_000;
@@ -19,13 +19,10 @@ enum Until {
     Ended,
 }
 
-/// One stay of a socket in a channel.
+/// Until when a socket must have what is acknowledged.
 #[derive(Debug)]
-struct Stay {
-    channel: u32,
-    since: At,
+struct Due {
     until: Until,
-    received: HashSet<Key>,
     /// When the last event that it has was published.
     latest: At,
 }
@@ -39,14 +36,15 @@ pub(super) fn judge(history: &History, messages: &Messages) -> Verdict {
         acked.entry((message.app, message.channel)).or_default().push((*key, message));
     }
     for socket in &history.sockets {
-        for stay in stays(socket, messages) {
+        for stay in socket.stays() {
+            let due = Due::of(socket, &stay, messages);
             let published = acked.get(&(socket.app, stay.channel)).into_iter().flatten();
             for (key, message) in published {
                 let mut cuts = history.cuts.iter();
                 let is_cut = cuts.any(|cut| cut.excuses((*key, message), socket));
-                if !is_cut && stay.must_have(message, socket.number) {
+                if !is_cut && due.includes(message, (socket, &stay)) {
                     verdict.check(stay.received.contains(key), || {
-                        missing(history, socket, &stay, (*key, message))
+                        missing(history, socket, (&stay, due.until), (*key, message))
                     });
                 }
             }
@@ -55,53 +53,41 @@ pub(super) fn judge(history: &History, messages: &Messages) -> Verdict {
     verdict
 }
 
-fn missing(history: &History, socket: &Socket, stay: &Stay, event: (Key, &Message)) -> String {
+fn missing(
+    history: &History,
+    socket: &Socket,
+    (stay, until): (&Stay, Until),
+    event: (Key, &Message),
+) -> String {
     let (key, Message { start, acked, channel, .. }) = event;
     let channel = &history.channels[*channel as usize];
     let Socket { number, node, .. } = socket;
-    let Stay { since, until, .. } = stay;
+    let since = stay.since;
     format!(
         "socket {number} at node {node}, in {channel} since {since} until {until:?}: no {key:?}, \
          published {start} to {acked:?}"
     )
 }
 
-impl Stay {
-    fn must_have(&self, message: &Message, socket: u32) -> bool {
+impl Due {
+    fn of(socket: &Socket, stay: &Stay, messages: &Messages) -> Self {
+        let until = match (stay.left, socket.ended) {
+            (Some(at), _) => Until::Left(at),
+            (None, Some(_)) => Until::Ended,
+            (None, None) => Until::Over,
+        };
+        let published =
+            stay.received.iter().map(|key| messages.get(key).map_or(0, |message| message.start));
+        Self { until, latest: published.max().unwrap_or_default() }
+    }
+
+    fn includes(&self, message: &Message, (socket, stay): (&Socket, &Stay)) -> bool {
         let Some(acked) = message.acked else { return false };
         let in_time = match self.until {
             Until::Over => true,
             Until::Left(at) => acked + UNDER_WAY < at,
             Until::Ended => acked < self.latest,
         };
-        in_time && message.start > self.since && message.excluded != Some(socket)
+        in_time && message.start > stay.since && message.excluded != Some(socket.number)
     }
-}
-
-fn stays(socket: &Socket, messages: &Messages) -> Vec<Stay> {
-    let until = if socket.ended.is_some() { Until::Ended } else { Until::Over };
-    let (mut present, mut past) = (HashMap::<u32, Stay>::new(), Vec::new());
-    for entry in &socket.entries {
-        let channel = entry.channel;
-        match entry.what {
-            What::Subscribed | What::Entered(_) => {
-                let received = HashSet::new();
-                let stay = Stay { channel, since: entry.at, until, received, latest: 0 };
-                past.extend(present.insert(channel, stay));
-            }
-            What::Event(key) => {
-                let Some(stay) = present.get_mut(&channel) else { continue };
-                stay.received.insert(key);
-                let start = messages.get(&key).map_or(0, |message| message.start);
-                stay.latest = stay.latest.max(start);
-            }
-            What::Leaving => {
-                let stay = present.remove(&channel);
-                past.extend(stay.map(|stay| Stay { until: Until::Left(entry.at), ..stay }));
-            }
-            What::Added(_) | What::Removed(_) | What::Left | What::Strange(_) => {}
-        }
-    }
-    past.extend(present.into_values());
-    past
 }
