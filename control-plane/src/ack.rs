@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub struct Ack {
     owed: AtomicU32,
+    /// Nodes that it is on its way to, whether anybody waits for them or not.
+    lacking: AtomicU32,
     refused: AtomicBool,
     paid: Notify,
 }
@@ -19,8 +21,9 @@ impl Ack {
     /// One is owed at first: by the publisher itself, which [`Ack::pay`]s when it has asked all nodes.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        let (owed, refused) = (AtomicU32::new(1), AtomicBool::new(false));
-        Arc::new(Self { owed, refused, paid: Notify::new() })
+        let (owed, lacking) = (AtomicU32::new(1), AtomicU32::new(0));
+        let refused = AtomicBool::new(false);
+        Arc::new(Self { owed, lacking, refused, paid: Notify::new() })
     }
 
     /// One more node owes.
@@ -33,6 +36,22 @@ impl Ack {
         if self.owed.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.paid.notify_one();
         }
+    }
+
+    /// It is on its way to one more node.
+    pub fn lack(&self) {
+        self.lacking.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A node has it, or will never have it and is told so.
+    pub fn lack_no_more(&self) {
+        self.lacking.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether all nodes have it: then nobody has to dispatch it again.
+    #[must_use]
+    pub fn is_everywhere(&self) -> bool {
+        self.is_paid() && self.lacking.load(Ordering::Acquire) == 0
     }
 
     /// A node has refused an event: another control plane owns the shard there. To be called before

@@ -157,10 +157,11 @@ impl Node {
     /// A stream begins; an older one ends.
     pub fn attach(self: &Arc<Self>, hello: &Hello, owner: u64, now: Instant) -> Attachment {
         let mut state = self.state();
-        let resumes = hello.owner == owner && state.queue.go_on(hello.position);
-        // A node that was never attached to this control plane has missed nothing of it. One that was, and
-        // had been given up meanwhile, has.
+        // A node that was never attached to this control plane has no place in its stream. One that was, and
+        // had been given up meanwhile, has missed what there was to come.
         let was_here = state.attachment > 0 || hello.owner == owner;
+        let resumes =
+            state.attachment > 0 && hello.owner == owner && state.queue.go_on(hello.position);
         let gap = state.gap || (was_here && !resumes);
         if gap {
             state.queue.clear();

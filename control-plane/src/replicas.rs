@@ -21,7 +21,7 @@ use std::{
 use model::{AppId, OwnerId, ShardId};
 use prometheus_client::registry::Registry;
 use proto::{
-    internal::{AppDemand, Claimed, FollowResponse, Holdings, Replica, ShardEpoch},
+    internal::{AppDemand, Claim, Claimed, FollowResponse, Holdings, Replica, ShardEpoch},
     link::Link,
     plane::metrics::reading::{self, Name},
     replicas::age,
@@ -301,7 +301,7 @@ impl Replicas {
         state.ownership.seen(stakes);
         let held: Vec<_> = state.ownership.held().collect();
         if !held.is_empty() {
-            node.claim(proto::internal::Claim { round: state.ownership.round(), shards: held });
+            node.claim(Claim { round: state.ownership.round(), shards: held, held: true });
         }
         drop(state);
         self.look(now);
@@ -317,10 +317,11 @@ impl Replicas {
     pub fn claimed(&self, node: &Arc<Node>, answer: Claimed, now: Instant) {
         let mut state = self.state();
         state.ownership.refused(&answer.stale);
-        // What comes too late for its round is not sent again: its place was before what has been
-        // dispatched since. Whoever was waited for has it, or its publisher was told to try again.
         let late = state.rounds.recover(answer.round, answer.events);
-        self.metrics.recovered_late.inc_by(late as u64);
+        self.metrics.recovered_late.inc_by(late.len() as u64);
+        if !late.is_empty() {
+            self.shards.repeat_late(late, (&self.nodes.eager(), now));
+        }
         if !answer.more {
             node.claimed(answer.round);
             if node.has_answered() && node.is_late() {

@@ -241,15 +241,41 @@ impl Shards {
         for (id, epoch) in taken {
             let mut shard = self.shard(*id);
             shard.begin(*epoch, now);
-            for event in by_shard.remove(&u32::from(id.number())).unwrap_or_default() {
-                let Ok(app) = AppId::parse(&event.app_id) else { continue };
-                let channel = ChannelName::trusted(&event.channel);
-                let ack = Ack::new();
-                let sending = Sending { eager, ack: Some(&ack), now };
-                self.send(&mut shard, (&app, &channel), event, sending);
-                ack.pay();
+            let recovered = by_shard.remove(&u32::from(id.number())).unwrap_or_default();
+            recovered.into_iter().for_each(|event| self.repeat(&mut shard, event, (eager, now)));
+        }
+    }
+
+    /// As in [`Shards::begin`], for what was told of later: behind what has been dispatched since, so that
+    /// a node either has it, or passed its place before anybody was there, or has a hole there.
+    pub fn repeat_late(
+        &self,
+        recovered: Vec<DispatchedEvent>,
+        (eager, now): (&[Arc<Node>], Instant),
+    ) {
+        for event in recovered {
+            let Some(id) = ShardId::new(event.shard) else { continue };
+            let mut shard = self.shard(id);
+            if shard.owned {
+                self.repeat(&mut shard, event, (eager, now));
             }
         }
+    }
+
+    /// Dispatches again what a former owner did.
+    fn repeat(
+        &self,
+        shard: &mut Shard,
+        mut event: DispatchedEvent,
+        (eager, now): (&[Arc<Node>], Instant),
+    ) {
+        let Ok(app) = AppId::parse(&event.app_id) else { return };
+        let channel = ChannelName::trusted(&event.channel);
+        event.keep_origin(0);
+        let ack = Ack::new();
+        let sending = Sending { eager, ack: Some(&ack), now };
+        self.send(shard, (&app, &channel), event, sending);
+        ack.pay();
     }
 
     /// Another control plane owns these shards, or will: nothing is dispatched in them any more.

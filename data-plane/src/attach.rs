@@ -7,10 +7,11 @@ use std::{sync::Arc, time::Duration};
 
 use data_plane_core::CloseCode;
 use futures_util::StreamExt as _;
+use model::{SHARDS, ShardId};
 use proto::{
     internal::{
-        AttachResponse, Claim, Dispatch, Hello, ListSockets, Welcome, attach_response::Down,
-        dispatch_service_client::DispatchServiceClient,
+        AttachResponse, Claim, Dispatch, DispatchedEvent, Hello, ListSockets, Welcome,
+        attach_response::Down, dispatch_service_client::DispatchServiceClient,
     },
     link::Link,
     replicas::Caller,
@@ -28,7 +29,7 @@ use crate::{
     identity::Identity,
     inbox::{Command, Progress},
     inquiry::Inquiry,
-    interest::{Slot, Threads},
+    interest::{Slot, Threads, Turn},
     node::Node,
 };
 
@@ -61,6 +62,8 @@ pub(crate) struct Attachment {
 pub(crate) struct Last {
     pub owner: u64,
     pub position: u64,
+    /// The interest up to here was known there: its events wait.
+    pub known: u64,
 }
 
 impl Attachment {
@@ -78,7 +81,11 @@ impl Attachment {
         if let Some(refused) = self.shared.first_refused() {
             last.position = last.position.min(refused.saturating_sub(1));
         }
-        let confirmed = self.node.interest().unattach(self.slot);
+        let confirmed = {
+            let mut interest = self.node.interest();
+            last.known = last.known.max(interest.acknowledged_by(self.slot));
+            interest.unattach(self.slot)
+        };
         self.node.confirm(confirmed);
         self.node.reports().close(self.slot);
         self.node.metrics.detached.inc();
@@ -120,7 +127,9 @@ impl Attachment {
     fn handle_down(&self, down: Down, last: &mut Last) -> Result<(), Status> {
         match down {
             Down::Welcome(welcome) => {
-                *last = Last { owner: welcome.owner, position: welcome.position };
+                let goes_on = welcome.owner == last.owner && !welcome.gap;
+                let known = if goes_on { last.known } else { 0 };
+                *last = Last { owner: welcome.owner, position: welcome.position, known };
                 self.welcome(&welcome);
             }
             Down::Dispatch(dispatch) => {
@@ -134,7 +143,12 @@ impl Attachment {
             Down::Totals(totals) => {
                 self.node.interest().set_others(self.slot, &totals.connections);
             }
-            Down::Claim(claim) => self.answer(&claim)?,
+            Down::Claim(claim) => {
+                self.answer(&claim)?;
+                if claim.held {
+                    self.tell_of_holes(&claim, last.known);
+                }
+            }
             Down::ListSockets(wanted) => self.list(wanted),
             Down::Stable(stable) => {
                 if let Some(owner) = self.shared.owner() {
@@ -174,15 +188,27 @@ impl Attachment {
         let first = (position + 1).saturating_sub(events.len() as u64);
         let mut gate = self.node.gate();
         let mut batch = Batch::new(&self.node, &events, now);
-        let threads: Vec<Threads> = {
-            let interest = self.node.interest();
-            events.iter().map(|event| interest.threads(&event.app_id, &event.channel)).collect()
+        let passed: Vec<(Passage, Turn, Threads)> = {
+            let mut interest = self.node.interest();
+            let pass = |(event, position): (&DispatchedEvent, u64)| {
+                let passage = gate.pass(owner, event, (position, now));
+                let (turn, threads) = match passage {
+                    Passage::Free | Passage::Again => interest.pass(event, now),
+                    Passage::Refused(_) => (Turn::Next, 0),
+                };
+                (passage, turn, threads)
+            };
+            events.iter().zip(first..).map(pass).collect()
         };
-        for ((event, threads), position) in events.into_iter().zip(threads).zip(first..) {
-            match gate.pass(owner, &event, (position, now)) {
-                Passage::Free => batch.add(event, threads),
-                Passage::Again => {}
-                Passage::Refused(in_force) => self.shared.refuse(in_force, position),
+        for ((event, passed), position) in events.into_iter().zip(passed).zip(first..) {
+            match passed {
+                (Passage::Free, Turn::Next, threads) => batch.add(event, threads),
+                (Passage::Free, Turn::Over, _) | (Passage::Again, ..) => {}
+                (Passage::Free, Turn::Missed, threads) => {
+                    self.node.metrics.holes.inc();
+                    batch.tell_of_hole_in(&event, threads);
+                }
+                (Passage::Refused(in_force), ..) => self.shared.refuse(in_force, position),
             }
         }
         batch.send(|thread, steps| {
@@ -192,6 +218,22 @@ impl Attachment {
         });
         drop(gate);
         progress.receive(position);
+    }
+
+    /// Who came to a channel while its owner was out of reach may have missed its events.
+    fn tell_of_holes(&self, claim: &Claim, known: u64) {
+        let mut held = vec![false; usize::from(SHARDS)];
+        let shards = claim.shards.iter().filter_map(|claimed| ShardId::new(claimed.shard));
+        shards.for_each(|shard| held[shard.index()] = true);
+        let begun = self.node.interest().begun_after(known, &held);
+        if begun.is_empty() {
+            return;
+        }
+        warn!(channels = begun.len(), "their owner was out of reach when the first sockets came");
+        self.node.metrics.holes.inc_by(begun.len() as u64);
+        let mut batch = Batch::new(&self.node, &[], Instant::now().into_std());
+        begun.into_iter().for_each(|one| batch.tell_of_hole(one.channel, one.threads));
+        batch.send(|thread, steps| self.node.inboxes[thread].push(Command::Take(steps)));
     }
 
     fn list(&self, wanted: ListSockets) {
@@ -204,7 +246,8 @@ impl Attachment {
         let owner = self.shared.owner().unwrap_or_default();
         let (taken, version) = {
             let mut gate = self.node.gate();
-            (gate.claim(owner, claim), self.node.interest().version())
+            let now = Instant::now().into_std();
+            (gate.claim(owner, claim, now), self.node.interest().version())
         };
         if !self.shared.answer(taken, version) {
             return Err(Status::resource_exhausted("claims come faster than they are answered"));

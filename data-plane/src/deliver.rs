@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use data_plane_core::frame;
+use data_plane_core::{CloseCode, frame};
 use model::{AppId, ChannelDelta, ChannelName, UserId, UserInfo};
 use proto::{
     internal::{DataForm, DispatchedEvent, Member, MemberVerdict, notice::Notice},
@@ -19,7 +19,7 @@ use tracing::debug;
 
 use crate::{
     inbox::{Delivery, Published, Step},
-    interest::Threads,
+    interest::{ChannelKey, Threads},
     node::Node,
     states::{Batches, Cached, States, has_state},
     wire,
@@ -139,11 +139,27 @@ impl<'a> Batch<'a> {
                 self.push(delivery, threads);
             }
             Notice::Occupancy(occupancy) => self.occupy((app, channel), occupancy.occupied),
-            Notice::Termination(_) => self.step(threads, || {
-                let (app, channel) = (app.clone(), channel.clone());
-                Step::Terminate { app, channel }
-            }),
+            Notice::Termination(_) => self.close((app, channel), CloseCode::Terminated, threads),
         }
+    }
+
+    /// Tells all subscribers of an event's channel to come back: they have missed it.
+    pub fn tell_of_hole_in(&mut self, event: &DispatchedEvent, threads: Threads) {
+        if let Some(channel) = names(event) {
+            self.tell_of_hole(channel, threads);
+        }
+    }
+
+    /// Tells all subscribers of a channel to come back.
+    pub fn tell_of_hole(&mut self, channel: ChannelKey, threads: Threads) {
+        self.close(channel, CloseCode::Drain, threads);
+    }
+
+    fn close(&mut self, (app, channel): ChannelKey, code: CloseCode, threads: Threads) {
+        self.step(threads, || {
+            let (app, channel) = (app.clone(), channel.clone());
+            Step::Close { app, channel, code }
+        });
     }
 
     fn let_in(&mut self, app: &AppId, channel: &ChannelName) {
@@ -205,7 +221,7 @@ fn span(event: &DispatchedEvent) -> Span {
     span
 }
 
-fn names(event: &DispatchedEvent) -> Option<(AppId, ChannelName)> {
+fn names(event: &DispatchedEvent) -> Option<ChannelKey> {
     let app = AppId::parse(&event.app_id).ok()?;
     Some((app, ChannelName::trusted(&event.channel)))
 }

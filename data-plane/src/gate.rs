@@ -95,14 +95,14 @@ impl Gate {
     }
 
     /// A control plane takes shards.
-    pub fn claim(&mut self, owner: u64, claim: &Claim) -> Taken {
+    pub fn claim(&mut self, owner: u64, claim: &Claim, now: Instant) -> Taken {
         let refused = claim.shards.iter().filter_map(|shard| self.fence.claim(shard).err());
         let stale: Vec<ShardEpoch> = refused.collect();
         let lost: HashSet<u32> = stale.iter().map(|stale| stale.shard).collect();
         let shards = claim.shards.iter().map(|claimed| claimed.shard);
         let taken = shards.filter(|shard| !lost.contains(shard)).collect();
         self.metrics.claims.inc();
-        Taken { round: claim.round, stale, events: self.unstable.claimed(owner, &taken) }
+        Taken { round: claim.round, stale, events: self.unstable.claimed(owner, &taken, now) }
     }
 
     /// Forgets what is old.

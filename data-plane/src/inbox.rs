@@ -67,12 +67,14 @@ pub enum Step {
         /// Whether anybody is signed in as that user.
         online: bool,
     },
-    /// All sockets of a user's channel are closed.
-    Terminate {
-        /// Whose user.
+    /// All sockets of a channel are closed.
+    Close {
+        /// Whose channel.
         app: AppId,
-        /// The user's channel.
+        /// The channel.
         channel: ChannelName,
+        /// Why.
+        code: CloseCode,
     },
 }
 

@@ -5,6 +5,7 @@
 //! queue. A snapshot is the same report from version 0.
 
 mod connections;
+mod passing;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -16,13 +17,16 @@ use std::{
 
 use bytes::Bytes;
 use foldhash::{HashMap, HashMapExt as _};
-use model::{AppId, ChannelName, UserId, UserInfo};
-use proto::internal::{self, AppConnections, ChannelInterest, MemberInterest};
+use model::{AppId, ChannelName, ShardId, UserId, UserInfo};
+use proto::internal::{self, AppConnections, ChannelInterest, DispatchedEvent, MemberInterest};
 
-use self::{connections::Connections, streams::Streams};
+use self::{connections::Connections, passing::Passed, streams::Streams};
 use crate::states::has_state;
 
-pub use self::streams::{STREAMS_MAX, Slot};
+pub use self::{
+    passing::Turn,
+    streams::{STREAMS_MAX, Slot},
+};
 
 /// How long interest outlives the last subscriber, so that a page change costs nothing.
 pub const LINGER: Duration = Duration::from_secs(10);
@@ -76,6 +80,8 @@ struct Entry {
     linger: Option<(Instant, u64)>,
     /// Sockets that watch the channel's user, per thread; nobody watches most channels.
     watchers: Option<Box<[u32]>>,
+    /// Which of its events were here.
+    passed: Passed,
 }
 
 #[derive(Debug)]
@@ -134,6 +140,7 @@ impl Interest {
         let entry = self.entry(app, channel, version);
         if !entry.is_wanted() {
             entry.since = version;
+            entry.passed.begin(now);
         }
         entry.subscriptions[thread] = subscriptions;
         let former = std::mem::replace(&mut entry.version, version);
@@ -206,16 +213,25 @@ impl Interest {
             since: version,
             linger: None,
             watchers: None,
+            passed: Passed::default(),
         })
+    }
+
+    /// An event of a channel is here: whether it is to be delivered now, and the threads with a
+    /// subscriber.
+    pub fn pass(&mut self, event: &DispatchedEvent, now: Instant) -> (Turn, Threads) {
+        let entries = self.channels.get_mut(&*event.app_id);
+        match entries.and_then(|entries| entries.get_mut(&*event.channel)) {
+            Some(entry) => (entry.passed.pass(event, now), entry.threads()),
+            None => (Turn::Next, 0),
+        }
     }
 
     /// The threads with a subscriber of a channel.
     #[must_use]
     pub fn threads(&self, app: &str, channel: &str) -> Threads {
         let entry = self.channels.get(app).and_then(|entries| entries.get(channel));
-        let Some(entry) = entry else { return 0 };
-        let occupied = entry.subscriptions.iter().enumerate().filter(|(_, count)| **count > 0);
-        occupied.fold(0, |threads, (thread, _)| threads | 1 << thread)
+        entry.map_or(0, Entry::threads)
     }
 
     /// The threads where somebody watches the user of a channel.
@@ -348,6 +364,27 @@ impl Interest {
         self.confirmed()
     }
 
+    /// What this control plane has taken note of.
+    #[must_use]
+    pub fn acknowledged_by(&self, slot: Slot) -> u64 {
+        self.streams.acknowledged_by(slot)
+    }
+
+    /// Channels in these shards whose interest began after `version`, and where it is wanted.
+    #[must_use]
+    pub fn begun_after(&self, version: u64, shards: &[bool]) -> Vec<Confirmed> {
+        let begun = self.changes.range(version + 1..).filter_map(|(_, subject)| {
+            let Subject::Channel(app, channel) = subject else { return None };
+            let entry = self.channels.get(app)?.get(channel)?;
+            let is_one = entry.since > version
+                && entry.total() > 0
+                && shards[ShardId::of(app, channel.as_str()).index()];
+            let channel = (app.clone(), channel.clone());
+            is_one.then(|| Confirmed { channel, threads: entry.threads() })
+        });
+        begun.collect()
+    }
+
     /// A control plane answers its heartbeats, or does not: what need not wait for it any more.
     pub fn set_answers(&mut self, slot: Slot, answers: bool) -> Vec<Confirmed> {
         self.streams.set_answers(slot, answers);
@@ -478,6 +515,11 @@ impl Interest {
 }
 
 impl Entry {
+    fn threads(&self) -> Threads {
+        let occupied = self.subscriptions.iter().enumerate().filter(|(_, count)| **count > 0);
+        occupied.fold(0, |threads, (thread, _)| threads | 1 << thread)
+    }
+
     fn total(&self) -> u32 {
         self.subscriptions.iter().sum()
     }

@@ -39,6 +39,8 @@ pub struct NodeMetrics {
     pub received: Counter,
     /// Events refused because their epoch was stale.
     pub stale: Counter,
+    /// Events that came too late for a channel here, whose sockets are told to come back.
+    pub holes: Counter,
     /// First subscribers confirmed without a control plane's acknowledgement.
     pub degraded: Counter,
     /// Times that events for this node were lost on the way.
@@ -129,6 +131,7 @@ impl Default for NodeMetrics {
             events: Counter::default(),
             received: Counter::default(),
             stale: Counter::default(),
+            holes: Counter::default(),
             degraded: Counter::default(),
             gaps: Counter::default(),
             reports_dropped: Counter::default(),
@@ -240,6 +243,7 @@ fn register_counters(metrics: &NodeMetrics, registry: &mut Registry) {
     counter("events", "Events that came in", &metrics.events);
     counter("messages_received", "Messages that clients sent", &metrics.received);
     counter("stale_events", "Events refused because their epoch was stale", &metrics.stale);
+    counter("holes", "Events too late for a channel, whose sockets are closed", &metrics.holes);
     counter("degraded_confirms", "Subscribers confirmed unacknowledged", &metrics.degraded);
     counter("gaps", "Times that events for this node were lost on the way", &metrics.gaps);
     counter("reports_dropped", "Client events and misses not sent up", &metrics.reports_dropped);

@@ -252,7 +252,9 @@ impl Shard {
                 Step::Watched { app, channel, online } => {
                     self.tell_watchers((&app, &channel), online, now);
                 }
-                Step::Terminate { app, channel } => self.terminate((&app, &channel), now),
+                Step::Close { app, channel, code } => {
+                    self.close_channel((&app, &channel), code, now);
+                }
             }
         }
     }

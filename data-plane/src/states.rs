@@ -446,7 +446,7 @@ mod tests {
             }
             Step::Full { key, .. } => format!("{thread}: {} full", key.index),
             Step::Watched { online, .. } => format!("{thread}: watched {online}"),
-            Step::Terminate { .. } => format!("{thread}: terminate"),
+            Step::Close { .. } => format!("{thread}: close"),
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! * [`v1`] and [`internal`] are generated from the `.proto` files and committed; [`convert`] is the
 //!   only place that speaks both them and the words of `model`.
+//! * [`stamp`] orders the events of a channel over changes of its owner.
 //! * [`status`] maps a refusal to a gRPC status and back.
 //! * [`link`] is how one plane calls another: over TCP, or in the same process.
 //! * [`replicas`] finds all control planes and says which of them live.
@@ -12,6 +13,7 @@ pub mod convert;
 pub mod link;
 pub mod plane;
 pub mod replicas;
+pub mod stamp;
 pub mod status;
 pub mod watch;
 

@@ -9,7 +9,8 @@
 //!    again what a dead owner left goes by channel and serial.
 //! 3. Acknowledgements are cumulative in positions and say nothing of what has none. Who must know that
 //!    all of some time has arrived asks by marks, which count pushes.
-//! 4. What is stable is told in positions: none is above what this node has acknowledged.
+//! 4. What is stable is told in positions: none is above what this node has acknowledged, nor behind an
+//!    event that another node lacks, unless that node is told that it has a gap.
 //! 5. An event that is refused by the node, or lost in a gap, is so by itself: nothing of another app is
 //!    behind it that would not have been there in another order.
 
@@ -114,6 +115,16 @@ impl Queued {
     }
 }
 
+/// The node has it, or is told that it lacks something.
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.release();
+        if let Some(ack) = &self.ack {
+            ack.lack_no_more();
+        }
+    }
+}
+
 impl Queue {
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -171,6 +182,7 @@ impl Queue {
         self.bytes += weight.bytes;
         let event = Arc::clone(pushing.event);
         let (number, ack) = (self.pushed, ack.cloned());
+        ack.iter().for_each(|ack| ack.lack());
         let queued = Queued { event, number, at: pushing.now, ack, owed };
         self.waiting.push(&pushing.event.app_id, queued, weight);
     }
@@ -234,7 +246,7 @@ impl Queue {
         let position = delivered.position.min(self.position());
         let mut lacks = false;
         while self.acknowledged < position
-            && let Some(Given { mut queued, ticket, bytes }) = self.given.pop_front()
+            && let Some(Given { queued, ticket, bytes }) = self.given.pop_front()
         {
             self.acknowledged += 1;
             self.sent -= 1;
@@ -248,8 +260,8 @@ impl Queue {
                     ack.refuse();
                 }
             }
-            queued.release();
-            if !ack.is_paid() {
+            drop(queued);
+            if !ack.is_everywhere() {
                 self.unstable.push_back((self.acknowledged, ack));
             }
         }
@@ -278,9 +290,10 @@ impl Queue {
         released
     }
 
-    /// The position up to which every node has what it was to have.
+    /// The position up to which every node has what it was to have, those that nobody waits for included:
+    /// what they lack somebody must know of until they have it or are given up.
     pub(super) fn stable(&mut self) -> u64 {
-        while self.unstable.pop_front_if(|(_, ack)| ack.is_paid()).is_some() {}
+        while self.unstable.pop_front_if(|(_, ack)| ack.is_everywhere()).is_some() {}
         let first = self.unstable.front().map(|(position, _)| position - 1);
         first.unwrap_or(u64::MAX).min(self.acknowledged)
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use model::ShardId;
-use proto::internal::DispatchedEvent;
+use proto::{internal::DispatchedEvent, stamp::Stamp};
 
 use crate::{
     node::{LAG_MAX, Node},
@@ -38,14 +38,18 @@ impl Rounds {
         self.0.push(Round { number, since: now, recovered: Vec::new(), silent: Vec::new() });
     }
 
-    /// A node has these from a former owner. Returns how many come too late for their round.
-    pub(super) fn recover(&mut self, number: u64, events: Vec<DispatchedEvent>) -> usize {
+    /// A node has these from a former owner. Returns those that come too late for their round, in order.
+    pub(super) fn recover(
+        &mut self,
+        number: u64,
+        events: Vec<DispatchedEvent>,
+    ) -> Vec<DispatchedEvent> {
         match self.0.iter_mut().find(|round| round.number == number) {
             Some(round) => {
                 round.recovered.extend(events);
-                0
+                Vec::new()
             }
-            None => events.len(),
+            None => in_order(events),
         }
     }
 
@@ -67,9 +71,10 @@ impl Rounds {
 /// As they were dispatched, each once.
 fn in_order(mut events: Vec<DispatchedEvent>) -> Vec<DispatchedEvent> {
     events.sort_by(|a, b| {
-        let key = |event: &DispatchedEvent| (event.shard, event.epoch, event.owner);
-        let name = |event: &DispatchedEvent| (event.app_id.clone(), event.channel.clone());
-        key(a).cmp(&key(b)).then_with(|| name(a).cmp(&name(b))).then(a.serial.cmp(&b.serial))
+        fn key(event: &DispatchedEvent) -> (u32, &str, &str, Stamp) {
+            (event.shard, &event.app_id, &event.channel, Stamp::of(event))
+        }
+        key(a).cmp(&key(b))
     });
     events.dedup_by(|a, b| a.message_id == b.message_id);
     events

@@ -33,6 +33,15 @@ struct Kept {
     event: DispatchedEvent,
 }
 
+impl Kept {
+    /// The event as the next owner is told of it.
+    fn told(&self, now: Instant) -> DispatchedEvent {
+        let mut event = self.event.clone();
+        event.keep_origin(now.saturating_duration_since(self.at).as_millis() as u32);
+        event
+    }
+}
+
 impl Unstable {
     /// Keeps what a backend has published; returns how many others had to go for it.
     pub(super) fn keep(
@@ -70,15 +79,20 @@ impl Unstable {
 
     /// What owners other than `claimant` have dispatched in some shards: by shard, in the order in which
     /// it was received; each event once.
-    pub(super) fn claimed(&self, claimant: u64, shards: &HashSet<u32>) -> Vec<DispatchedEvent> {
+    pub(super) fn claimed(
+        &self,
+        claimant: u64,
+        shards: &HashSet<u32>,
+        now: Instant,
+    ) -> Vec<DispatchedEvent> {
         let others = self.by_owner.iter().filter(|(owner, _)| **owner != claimant);
         let kept = others.flat_map(|(_, kept)| kept);
         let mut found: Vec<&Kept> =
             kept.filter(|kept| shards.contains(&kept.event.shard)).collect();
         found.sort_unstable_by_key(|kept| (kept.event.shard, kept.number));
         let mut named = HashSet::new();
-        let first = found.into_iter().map(|kept| &kept.event);
-        first.filter(|event| named.insert(&event.message_id)).cloned().collect()
+        let first = found.into_iter().filter(|kept| named.insert(&kept.event.message_id));
+        first.map(|kept| kept.told(now)).collect()
     }
 
     /// How many, and their bytes.
@@ -127,7 +141,8 @@ mod tests {
 
     fn claimed(unstable: &Unstable, claimant: u64, shards: &[u32]) -> Vec<String> {
         let shards = shards.iter().copied().collect();
-        unstable.claimed(claimant, &shards).into_iter().map(|event| event.name).collect()
+        let events = unstable.claimed(claimant, &shards, crate::shard::clock());
+        events.into_iter().map(|event| event.name).collect()
     }
 
     #[test]

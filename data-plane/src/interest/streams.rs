@@ -54,6 +54,10 @@ impl Streams {
         }
     }
 
+    pub(super) fn acknowledged_by(&self, slot: Slot) -> u64 {
+        self.slots[slot].map_or(0, |stream| stream.acknowledged)
+    }
+
     /// Of interest up to this version it is certain that events arrive; 0 where nobody answers.
     pub(super) fn certain(&self) -> u64 {
         let answering = self.slots.iter().flatten().filter(|stream| stream.answers);

@@ -240,12 +240,17 @@ impl Shard {
         }
     }
 
-    /// Closes every connection that is signed in as a user.
-    pub(super) fn terminate(&mut self, (app, channel): (&AppId, &ChannelName), now: Instant) {
+    /// Closes every connection that is subscribed to a channel.
+    pub(super) fn close_channel(
+        &mut self,
+        (app, channel): (&AppId, &ChannelName),
+        code: CloseCode,
+        now: Instant,
+    ) {
         let mut keys = Vec::new();
         self.hub.deliver(app.as_str(), channel.as_str(), None, |key| keys.push(key));
         for key in keys {
-            self.close(key, CloseCode::Terminated, now);
+            self.close(key, code, now);
         }
     }
 }

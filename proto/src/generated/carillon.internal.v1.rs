@@ -310,6 +310,10 @@ pub struct Claim {
     /// The epoch and owner in each shard.
     #[prost(message, repeated, tag = "2")]
     pub shards: ::prost::alloc::vec::Vec<ShardEpoch>,
+    /// The sender had these shards when the node attached: it may have dispatched events there of channels
+    /// that the node came to be interested in while it was not attached. Their sockets are closed.
+    #[prost(bool, tag = "3")]
+    pub held: bool,
 }
 /// The answer to Claim, behind all interest that the node had when the claim came. The owner dispatches
 /// in the claimed shards when every healthy node has answered.
@@ -457,6 +461,24 @@ pub struct DispatchedEvent {
     /// The trace that this event belongs to (W3C traceparent); empty where it is not traced.
     #[prost(string, tag = "20")]
     pub traceparent: ::prost::alloc::string::String,
+    /// Present where who took the shard dispatches again what a former owner did.
+    #[prost(message, optional, tag = "21")]
+    pub origin: ::core::option::Option<Origin>,
+}
+/// Where an event stood when it was dispatched for the first time. A node that has let a later event of the
+/// channel pass drops it; unless that was another owner's, and somebody was there to miss it: then it
+/// closes the channel's sockets, as there is a hole.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Origin {
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    #[prost(uint64, tag = "2")]
+    pub owner: u64,
+    #[prost(uint64, tag = "3")]
+    pub serial: u64,
+    /// How long ago that was, in milliseconds, when the former owner's event was told of.
+    #[prost(uint32, tag = "4")]
+    pub age_ms: u32,
 }
 /// News of a channel.
 #[derive(Clone, PartialEq, ::prost::Message)]

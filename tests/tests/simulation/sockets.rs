@@ -156,7 +156,15 @@ impl Thread {
                         self.recorder.note(open.number, number(channel.as_str()), what);
                     }
                 }
-                Step::Watched { .. } | Step::Terminate { .. } => {}
+                Step::Close { app, channel, code } => {
+                    let mut keys = Vec::new();
+                    self.hub.deliver(app.as_str(), channel.as_str(), None, |key| keys.push(key));
+                    keys.sort_by_key(|key| key.index);
+                    for key in keys {
+                        self.close(key.index as usize, End::Closed(code.number()), now);
+                    }
+                }
+                Step::Watched { .. } => {}
             }
         }
     }

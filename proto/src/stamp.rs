@@ -1,0 +1,59 @@
+//! Where an event stands among those of its channel.
+
+use crate::internal::{DispatchedEvent, Origin};
+
+/// Epochs come first, then owners, then serials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp {
+    epoch: u64,
+    owner: u64,
+    serial: u64,
+}
+
+impl Stamp {
+    /// Where an event stood when it was dispatched for the first time.
+    #[must_use]
+    pub fn of(event: &DispatchedEvent) -> Self {
+        let DispatchedEvent { epoch, owner, serial, .. } = *event;
+        match event.origin {
+            Some(Origin { epoch, owner, serial, .. }) => Self { epoch, owner, serial },
+            None => Self { epoch, owner, serial },
+        }
+    }
+
+    /// Whether one stream had both: the same owner gave them out in the same epoch.
+    #[must_use]
+    pub fn is_of_one_stream(&self, other: &Self) -> bool {
+        (self.epoch, self.owner) == (other.epoch, other.owner)
+    }
+}
+
+impl DispatchedEvent {
+    /// Notes where the event stood first, before it is dispatched again.
+    pub fn keep_origin(&mut self, age_ms: u32) {
+        let Stamp { epoch, owner, serial } = Stamp::of(self);
+        let before = self.origin.map_or(0, |origin| origin.age_ms);
+        let age_ms = before.saturating_add(age_ms);
+        self.origin = Some(Origin { epoch, owner, serial, age_ms });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_outlives_all_owners() {
+        let mut event = DispatchedEvent { epoch: 2, owner: 9, serial: 5, ..Default::default() };
+        let first = Stamp::of(&event);
+        event.keep_origin(100);
+        (event.epoch, event.owner, event.serial) = (3, 4, 1);
+        event.keep_origin(50);
+        assert_eq!(Stamp::of(&event), first);
+        assert_eq!(event.origin.map(|origin| origin.age_ms), Some(150));
+        let later = DispatchedEvent { epoch: 3, owner: 4, serial: 1, ..Default::default() };
+        assert!(Stamp::of(&later) > first && !Stamp::of(&later).is_of_one_stream(&first));
+        let next = DispatchedEvent { epoch: 2, owner: 9, serial: 6, ..Default::default() };
+        assert!(Stamp::of(&next) > first && Stamp::of(&next).is_of_one_stream(&first));
+    }
+}
