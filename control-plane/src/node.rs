@@ -20,8 +20,8 @@ use std::{
 use futures_util::task::AtomicWaker;
 use model::{AppId, BootId, NodeId, OwnerId};
 use proto::internal::{
-    AppConnections, AttachResponse, Claim, Delivered, DispatchedEvent, Hello, InterestAck,
-    ListSockets, Stable, Totals, Welcome, attach_response::Down,
+    AppConnections, AttachResponse, Claim, Delivered, DispatchedEvent, Dispatches, Hello,
+    InterestAck, ListSockets, Stable, Totals, Welcome, attach_response::Down,
 };
 
 use self::queue::{Pushing, Queue};
@@ -84,6 +84,8 @@ struct State {
     claims: VecDeque<Claim>,
     /// The last round that the node was told of, and the last that it has answered.
     claimed: (u64, u64),
+    /// Where this control plane has dispatched; it is told so once.
+    dispatches: Option<Dispatches>,
     /// What operators want to know of it.
     asked: VecDeque<ListSockets>,
     /// It did not answer a claim in time: it gets every event until it does.
@@ -138,6 +140,7 @@ impl Node {
             stable_due: false,
             claims: VecDeque::new(),
             claimed: (0, 0),
+            dispatches: None,
             asked: VecDeque::new(),
             late: false,
             snapshot: false,
@@ -177,6 +180,7 @@ impl Node {
         state.told_stable = 0;
         state.claims.clear();
         state.claimed = (0, 0);
+        state.dispatches = None;
         state.asked.clear();
         (state.late, state.snapshot) = (false, false);
         state.welcome = Some(Welcome {
@@ -298,6 +302,12 @@ impl Node {
         state.claimed.0 = claim.round;
         state.claims.push_back(claim);
         drop(state);
+        self.waker.wake();
+    }
+
+    /// Tells the node where this control plane has dispatched.
+    pub fn tell_dispatches(&self, dispatches: Dispatches) {
+        self.state().dispatches = Some(dispatches);
         self.waker.wake();
     }
 
@@ -535,6 +545,9 @@ impl State {
     fn next_down(&mut self) -> Option<Down> {
         if let Some(welcome) = self.welcome.take() {
             return Some(Down::Welcome(welcome));
+        }
+        if let Some(dispatches) = self.dispatches.take() {
+            return Some(Down::Dispatches(dispatches));
         }
         if let Some(sequence) = self.interest_ack.take() {
             return Some(Down::InterestAck(InterestAck { sequence }));

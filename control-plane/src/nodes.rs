@@ -93,7 +93,7 @@ impl Nodes {
     /// Asks every attached node for shards.
     pub fn claim(&self, round: u64, shards: &[ShardEpoch]) {
         for node in self.known().by_id.values().filter(|node| node.is_attached()) {
-            node.claim(Claim { round, shards: shards.to_vec(), held: false });
+            node.claim(Claim { round, shards: shards.to_vec() });
         }
     }
 

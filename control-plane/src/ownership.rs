@@ -255,6 +255,12 @@ impl Ownership {
         })
     }
 
+    /// Whether no shard is ours, nor about to be.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.holds.iter().all(|hold| *hold == Hold::Not)
+    }
+
     /// How many shards are ours.
     #[must_use]
     pub fn owned(&self) -> usize {

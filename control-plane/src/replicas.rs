@@ -45,7 +45,7 @@ pub const SILENCE_MAX: Duration = Duration::from_millis(750);
 /// Where this process has not looked for this long it was stopped itself, and what it has not heard
 /// meanwhile proves nothing.
 const STALLED: Duration = Duration::from_millis(300);
-/// One that reaches fewer nodes than another for this long is given no shards.
+/// One that reaches fewer nodes than another for this long gives its shards away.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
 
 /// This control plane, as others are told of it.
@@ -298,10 +298,11 @@ impl Replicas {
     /// A node has attached and knows of these stakes: it is told what is ours.
     pub fn greet(&self, node: &Node, stakes: &[ShardEpoch], now: Instant) {
         let mut state = self.state();
+        node.tell_dispatches(self.shards.dispatches(now));
         state.ownership.seen(stakes);
         let held: Vec<_> = state.ownership.held().collect();
         if !held.is_empty() {
-            node.claim(Claim { round: state.ownership.round(), shards: held, held: true });
+            node.claim(Claim { round: state.ownership.round(), shards: held });
         }
         drop(state);
         self.look(now);
@@ -443,16 +444,18 @@ impl Replicas {
 }
 
 impl State {
-    /// A control plane that reaches fewer nodes than another one is no good home for a shard. With
-    /// nobody better there it goes on with those it reaches.
+    /// A control plane that reaches fewer nodes than another one is no good home for a shard: one without
+    /// any is given none, one that has some keeps them for a moment. With nobody better there it goes on
+    /// with those it reaches.
     fn judge_itself(&mut self, nodes: usize, now: Instant) {
         let most = self.peers.most_nodes();
         match most > nodes {
             true => _ = self.behind.get_or_insert(now),
             false => self.behind = None,
         }
+        let patience = if self.ownership.is_empty() { Duration::ZERO } else { BEHIND_MAX };
         let is_behind =
-            self.behind.is_some_and(|since| now.saturating_duration_since(since) >= BEHIND_MAX);
+            self.behind.is_some_and(|since| now.saturating_duration_since(since) >= patience);
         self.eligible = self.warm && !self.draining && !is_behind;
     }
 }

@@ -8,6 +8,7 @@
 mod cache;
 mod channel;
 mod count;
+mod dispatched;
 pub mod event;
 mod reads;
 mod roster;
@@ -24,7 +25,7 @@ use std::{
 use model::{App, AppId, Apps, ChannelName, Limits, OwnerId, SHARDS, ShardId, UserId, UserInfo};
 use prometheus_client::registry::Registry;
 use proto::{
-    internal::DispatchedEvent,
+    internal::{DispatchedEvent, Dispatches, ShardAge},
     plane::metrics::reading::{self, Name},
 };
 
@@ -72,8 +73,8 @@ impl Wanted {
 /// What a node says of one user in a presence channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MemberReport {
-    /// It is there, and says this of itself.
-    Present(UserId, UserInfo),
+    /// It is there, says this of itself, and came in this version of the node's interest.
+    Present(UserId, UserInfo, u64),
     /// It is not there, or no longer.
     Absent(UserId),
 }
@@ -283,6 +284,17 @@ impl Shards {
         for id in left {
             self.shard(*id).end();
         }
+    }
+
+    /// Where events were dispatched, and how long ago.
+    #[must_use]
+    pub fn dispatches(&self, now: Instant) -> Dispatches {
+        let age = |(shard, at): (u32, Instant)| {
+            let age = now.saturating_duration_since(at).as_millis();
+            ShardAge { shard, age_ms: age.try_into().unwrap_or(u64::MAX) }
+        };
+        let used = (0..).zip(&self.shards).filter_map(|(id, shard)| Some((id, lock(shard).used?)));
+        Dispatches { shards: used.map(age).collect() }
     }
 
     /// What the cache channels of a shard show.

@@ -33,7 +33,7 @@ fn measure(several: bool) -> f64 {
     let mut gate = Gate::new(began.into_std(), NodeMetrics::default());
     gate.set_several(several);
     let claim = Claim { round: 1, shards: vec![ShardEpoch { shard: 1, epoch: 1, owner: 1 }] };
-    gate.claim(1, &claim);
+    gate.claim(1, &claim, began.into_std());
     let events: Vec<_> = (0..EVENTS).map(event).collect();
     let began = Instant::now();
     let now = began.into_std();

@@ -10,8 +10,8 @@ use futures_util::StreamExt as _;
 use model::{SHARDS, ShardId};
 use proto::{
     internal::{
-        AttachResponse, Claim, Dispatch, DispatchedEvent, Hello, ListSockets, Welcome,
-        attach_response::Down, dispatch_service_client::DispatchServiceClient,
+        AttachResponse, Claim, Dispatch, DispatchedEvent, Dispatches, Hello, ListSockets, ShardAge,
+        Welcome, attach_response::Down, dispatch_service_client::DispatchServiceClient,
     },
     link::Link,
     replicas::Caller,
@@ -35,6 +35,8 @@ use crate::{
 
 /// A control plane that does not take the stream in this time has stopped.
 const OPENING: Duration = Duration::from_secs(2);
+/// What was dispatched so long before a stream ended had come, or its loss was told of.
+const QUEUED_MAX: Duration = Duration::from_secs(10);
 /// A message down: a roster may have 32 MiB of what users say of themselves, and their names.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
@@ -62,8 +64,10 @@ pub(crate) struct Attachment {
 pub(crate) struct Last {
     pub owner: u64,
     pub position: u64,
-    /// The interest up to here was known there: its events wait.
+    /// The interest up to here was known there: its events wait. 0: nothing waits.
     pub known: u64,
+    /// When that was.
+    pub ended: Option<std::time::Instant>,
 }
 
 impl Attachment {
@@ -84,6 +88,7 @@ impl Attachment {
         let confirmed = {
             let mut interest = self.node.interest();
             last.known = last.known.max(interest.acknowledged_by(self.slot));
+            last.ended = Some(Instant::now().into_std());
             interest.unattach(self.slot)
         };
         self.node.confirm(confirmed);
@@ -129,7 +134,8 @@ impl Attachment {
             Down::Welcome(welcome) => {
                 let goes_on = welcome.owner == last.owner && !welcome.gap;
                 let known = if goes_on { last.known } else { 0 };
-                *last = Last { owner: welcome.owner, position: welcome.position, known };
+                let ended = last.ended.filter(|_| welcome.owner == last.owner);
+                *last = Last { owner: welcome.owner, position: welcome.position, known, ended };
                 self.welcome(&welcome);
             }
             Down::Dispatch(dispatch) => {
@@ -143,12 +149,8 @@ impl Attachment {
             Down::Totals(totals) => {
                 self.node.interest().set_others(self.slot, &totals.connections);
             }
-            Down::Claim(claim) => {
-                self.answer(&claim)?;
-                if claim.held {
-                    self.tell_of_holes(&claim, last.known);
-                }
-            }
+            Down::Claim(claim) => self.answer(&claim)?,
+            Down::Dispatches(dispatches) => self.tell_of_holes(&dispatches, *last),
             Down::ListSockets(wanted) => self.list(wanted),
             Down::Stable(stable) => {
                 if let Some(owner) = self.shared.owner() {
@@ -220,19 +222,30 @@ impl Attachment {
         progress.receive(position);
     }
 
-    /// Who came to a channel while its owner was out of reach may have missed its events.
-    fn tell_of_holes(&self, claim: &Claim, known: u64) {
-        let mut held = vec![false; usize::from(SHARDS)];
-        let shards = claim.shards.iter().filter_map(|claimed| ShardId::new(claimed.shard));
-        shards.for_each(|shard| held[shard.index()] = true);
-        let begun = self.node.interest().begun_after(known, &held);
-        if begun.is_empty() {
+    /// What this control plane has dispatched while the node was not attached, in channels that somebody
+    /// here was in: they are told.
+    fn tell_of_holes(&self, dispatches: &Dispatches, last: Last) {
+        let now = Instant::now().into_std();
+        let mut used = vec![None; usize::from(SHARDS)];
+        for ShardAge { shard, age_ms } in &dispatches.shards {
+            let at = now.checked_sub(Duration::from_millis(*age_ms));
+            let here = last.ended.filter(|_| last.known == 0);
+            let missed = at.filter(|at| here.is_none_or(|ended| *at + QUEUED_MAX > ended));
+            if let Some((shard, at)) = ShardId::new(*shard).zip(missed) {
+                used[shard.index()] = Some(at);
+            }
+        }
+        let missed = self.node.interest().begun_before(&used, last.known);
+        if missed.is_empty() {
             return;
         }
-        warn!(channels = begun.len(), "their owner was out of reach when the first sockets came");
-        self.node.metrics.holes.inc_by(begun.len() as u64);
-        let mut batch = Batch::new(&self.node, &[], Instant::now().into_std());
-        begun.into_iter().for_each(|one| batch.tell_of_hole(one.channel, one.threads));
+        warn!(
+            channels = missed.len(),
+            "a control plane that was out of reach has dispatched there"
+        );
+        self.node.metrics.holes.inc_by(missed.len() as u64);
+        let mut batch = Batch::new(&self.node, &[], now);
+        missed.into_iter().for_each(|one| batch.tell_of_hole(one.channel, one.threads));
         batch.send(|thread, steps| self.node.inboxes[thread].push(Command::Take(steps)));
     }
 

@@ -173,6 +173,10 @@ impl<'a> Batch<'a> {
             return;
         };
         let user = UserId::trusted(&verdict.user_id);
+        // It may have left and come again: then the answer to that is still to come.
+        if !self.node.interest().is_there_since((app, channel), &user, verdict.since) {
+            return;
+        }
         let judged = (&user, verdict.full);
         if let Some(left) = states.judge((app, channel), judged, &mut self.steps) {
             let mut interest = self.node.interest();

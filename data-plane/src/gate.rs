@@ -162,17 +162,19 @@ mod tests {
         assert_eq!(gate.pass(1, &event(1, 1, 10), (1, now)), Passage::Free);
         assert_eq!(gate.pass(1, &event(1, 1, 11), (2, now)), Passage::Free);
         gate.settle(1, 1);
-        let taken = gate.claim(2, &claim(1, 2, 2));
+        let taken = gate.claim(2, &claim(1, 2, 2), now);
         assert_eq!((taken.round, &*taken.stale), (1, &[][..]));
-        assert_eq!(taken.events, [event(1, 1, 11)]);
+        let mut again = event(1, 1, 11);
+        again.keep_origin(0);
+        assert_eq!(taken.events, [again]);
         let in_force = ShardEpoch { shard: 7, epoch: 2, owner: 2 };
         assert_eq!(gate.pass(1, &event(1, 1, 12), (3, now)), Passage::Refused(in_force));
         assert_eq!(gate.pass(1, &event(1, 1, 11), (4, now)), Passage::Again, "stale, but here");
         assert_eq!(gate.pass(2, &event(2, 2, 11), (1, now)), Passage::Again);
         assert_eq!(gate.pass(2, &event(2, 2, 12), (2, now)), Passage::Free, "refused is not seen");
-        let late = gate.claim(1, &claim(5, 2, 1));
+        let late = gate.claim(1, &claim(5, 2, 1), now);
         assert_eq!(late, Taken { round: 5, stale: vec![in_force], events: vec![] });
-        let next = gate.claim(3, &claim(1, 3, 3)).events;
+        let next = gate.claim(3, &claim(1, 3, 3), now).events;
         assert_eq!(next.len(), 2, "the second owner had not settled them: {next:?}");
     }
 

@@ -204,6 +204,18 @@ impl Interest {
         self.changed((former, version), Subject::Member(key), ended);
     }
 
+    /// Whether a user who came in this version is still there, and has not left meanwhile.
+    #[must_use]
+    pub fn is_there_since(
+        &self,
+        (app, channel): (&AppId, &ChannelName),
+        user: &UserId,
+        version: u64,
+    ) -> bool {
+        let member = self.members.get(&(app.clone(), channel.clone(), user.clone()));
+        member.is_some_and(|member| member.info.is_some() && member.version == version)
+    }
+
     fn entry(&mut self, app: &AppId, channel: &ChannelName, version: u64) -> &mut Entry {
         let threads = self.threads;
         let entries = self.channels.entry(app.clone()).or_default();
@@ -323,6 +335,7 @@ impl Interest {
                         channel: channel.to_string(),
                         user_id: user.to_string(),
                         present: info.is_some(),
+                        since: info.map_or(0, |_| *version),
                         user_info: info.map_or_else(Bytes::new, |info| {
                             Bytes::copy_from_slice(info.as_bytes())
                         }),
@@ -370,15 +383,15 @@ impl Interest {
         self.streams.acknowledged_by(slot)
     }
 
-    /// Channels in these shards whose interest began after `version`, and where it is wanted.
+    /// Channels that somebody is in whose interest is newer than `known`, and began before the time that
+    /// stands for their shard.
     #[must_use]
-    pub fn begun_after(&self, version: u64, shards: &[bool]) -> Vec<Confirmed> {
-        let begun = self.changes.range(version + 1..).filter_map(|(_, subject)| {
+    pub fn begun_before(&self, by_shard: &[Option<Instant>], known: u64) -> Vec<Confirmed> {
+        let begun = self.changes.range(known + 1..).filter_map(|(_, subject)| {
             let Subject::Channel(app, channel) = subject else { return None };
             let entry = self.channels.get(app)?.get(channel)?;
-            let is_one = entry.since > version
-                && entry.total() > 0
-                && shards[ShardId::of(app, channel.as_str()).index()];
+            let at = by_shard[ShardId::of(app, channel.as_str()).index()]?;
+            let is_one = entry.since > known && entry.total() > 0 && entry.passed.begun_before(at);
             let channel = (app.clone(), channel.clone());
             is_one.then(|| Confirmed { channel, threads: entry.threads() })
         });

@@ -21,6 +21,13 @@ impl Stamp {
         }
     }
 
+    /// As it stands in an event that is dispatched again.
+    #[must_use]
+    pub fn origin(self, age_ms: u32) -> Origin {
+        let Self { epoch, owner, serial } = self;
+        Origin { epoch, owner, serial, age_ms }
+    }
+
     /// Whether one stream had both: the same owner gave them out in the same epoch.
     #[must_use]
     pub fn is_of_one_stream(&self, other: &Self) -> bool {
@@ -31,10 +38,8 @@ impl Stamp {
 impl DispatchedEvent {
     /// Notes where the event stood first, before it is dispatched again.
     pub fn keep_origin(&mut self, age_ms: u32) {
-        let Stamp { epoch, owner, serial } = Stamp::of(self);
         let before = self.origin.map_or(0, |origin| origin.age_ms);
-        let age_ms = before.saturating_add(age_ms);
-        self.origin = Some(Origin { epoch, owner, serial, age_ms });
+        self.origin = Some(Stamp::of(self).origin(before.saturating_add(age_ms)));
     }
 }
 

@@ -123,5 +123,5 @@ fn member_report(member: &MemberInterest) -> Result<MemberReport, Rejection> {
     let info: UserInfo = std::str::from_utf8(&member.user_info).map(Arc::from).map_err(|_| {
         Rejection::field(Reason::InvalidInput, "user_info", "user_info is no UTF-8 text")
     })?;
-    Ok(MemberReport::Present(user, info))
+    Ok(MemberReport::Present(user, info, member.since))
 }

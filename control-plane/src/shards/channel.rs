@@ -36,6 +36,8 @@ pub(super) struct Extra {
 struct Verdict {
     node: Arc<Node>,
     full: bool,
+    /// In which version of its interest the node named the user.
+    since: u64,
 }
 
 /// A node with interest in a channel.
@@ -187,10 +189,15 @@ impl Channel {
     }
 
     /// A node that named a user is to be answered.
-    pub(super) fn owe_verdict(&mut self, user: &UserId, node: &Arc<Node>, full: bool) {
+    pub(super) fn owe_verdict(
+        &mut self,
+        user: &UserId,
+        node: &Arc<Node>,
+        (full, since): (bool, u64),
+    ) {
         self.withdraw_verdict(user, node);
         let verdicts = self.extra().verdicts.entry(user.clone()).or_default();
-        verdicts.push(Verdict { node: Arc::clone(node), full });
+        verdicts.push(Verdict { node: Arc::clone(node), full, since });
     }
 
     /// A node that waits for an answer waits no longer.
@@ -256,8 +263,9 @@ impl Channel {
             })
         };
         extra.verdicts.retain(|user, verdicts| {
-            verdicts.retain(|Verdict { node, full }| {
-                untold(node) || node.tell(&about.verdict(user, *full), 1, about.now).is_none()
+            verdicts.retain(|Verdict { node, full, since }| {
+                let verdict = || about.verdict(user, (*full, *since));
+                untold(node) || node.tell(&verdict(), 1, about.now).is_none()
             });
             !verdicts.is_empty()
         });

@@ -148,8 +148,12 @@ impl About<'_> {
     }
 
     /// A user may be in, or not.
-    pub(super) fn verdict(&self, user: &UserId, full: bool) -> Arc<DispatchedEvent> {
-        self.notice(Kind::Verdict(MemberVerdict { user_id: user.to_string(), full }))
+    pub(super) fn verdict(
+        &self,
+        user: &UserId,
+        (full, since): (bool, u64),
+    ) -> Arc<DispatchedEvent> {
+        self.notice(Kind::Verdict(MemberVerdict { user_id: user.to_string(), full, since }))
     }
 
     /// How many sockets are subscribed.

@@ -11,6 +11,7 @@ use super::{
     cache::{Budget, Cache},
     channel::Channel,
     count::{Count, Telling},
+    dispatched::Lately,
     event::{About, Place},
     roster::{self, Dropped, Entered, Exited},
 };
@@ -30,6 +31,10 @@ pub(super) struct Shard {
     /// This control plane owns the shard. Where it does not, it hears all and says nothing, neither to
     /// nodes nor to backends: the owner does.
     pub(super) owned: bool,
+    /// When an event was dispatched last.
+    pub(super) used: Option<Instant>,
+    /// Which were lately.
+    dispatched: Lately,
     /// Channels that owe something to a node.
     owing: Vec<(AppId, ChannelName)>,
     /// What has to be looked at later.
@@ -64,6 +69,8 @@ impl Shard {
             apps: HashMap::new(),
             cache: Cache::default(),
             owned: false,
+            used: None,
+            dispatched: Lately::default(),
             owing: Vec::new(),
             later: Vec::new(),
         }
@@ -103,6 +110,10 @@ impl Shard {
             }
         };
         self.place.stamp(&mut event, serial);
+        if event.notice.is_none() {
+            self.used = Some(now);
+            self.dispatched.note(&mut event, now);
+        }
         let event = Arc::new(event);
         let holders = holders.iter().filter(|holder| holder.wants_events());
         let fresh = eager
@@ -146,7 +157,7 @@ impl Shard {
         let (from, now) = (report.from, report.now);
         let about = About { place: self.place, key, now };
         match member {
-            MemberReport::Present(user, info) => {
+            MemberReport::Present(user, info, since) => {
                 // Only the owner says who is in: whom another one has let in must not be put out here.
                 let owned = self.owned;
                 let limit = owned.then(|| report.rules(key.0).members_max);
@@ -156,7 +167,8 @@ impl Shard {
                     channel.tell_roster(&about.joined(user, info), &about);
                 }
                 if owned {
-                    channel.owe_verdict(user, &from.node, entered == Entered::Full);
+                    let verdict = (entered == Entered::Full, *since);
+                    channel.owe_verdict(user, &from.node, verdict);
                 }
                 if entered == Entered::Joined {
                     self.happened(key, Happening::MemberAdded(user.clone()), happenings);
@@ -280,6 +292,7 @@ impl Shard {
     /// Looks at the clock.
     pub(super) fn tick(&mut self, now: Instant, budget: &Budget, happenings: &mut Happenings) {
         self.cache.sweep(now, budget);
+        self.dispatched.expire(now);
         let due: Vec<Later> = self.later.extract_if(.., |later| later.at <= now).collect();
         for Later { app, channel, what, .. } in due {
             let key = (&app, &channel);

@@ -57,7 +57,7 @@ fn name(text: &str) -> ChannelName {
 
 fn member(text: &str) -> MemberReport {
     let user = UserId::parse(text).unwrap();
-    MemberReport::Present(user, format!("{{\"name\":\"{text}\"}}").into())
+    MemberReport::Present(user, format!("{{\"name\":\"{text}\"}}").into(), 0)
 }
 
 fn subscribed(subscriptions: u32, since: u64) -> Wanted {

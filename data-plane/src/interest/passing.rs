@@ -30,6 +30,11 @@ impl Passed {
         self.begun = Some(now);
     }
 
+    /// Whether somebody was interested at that time.
+    pub(super) fn begun_before(&self, at: Instant) -> bool {
+        self.begun.is_none_or(|begun| begun <= at)
+    }
+
     /// Takes note of an event.
     pub(super) fn pass(&mut self, event: &DispatchedEvent, now: Instant) -> Turn {
         if event.notice.is_some() {
@@ -43,10 +48,8 @@ impl Passed {
             Some(_) if stamp.is_of_one_stream(&last) && stamp <= last => Turn::Over,
             Some(origin) if stamp < last => {
                 let age = Duration::from_millis(origin.age_ms.into());
-                match self.begun.is_some_and(|begun| begun + age > now) {
-                    true => Turn::Over,
-                    false => Turn::Missed,
-                }
+                let was_here = now.checked_sub(age).is_none_or(|at| self.begun_before(at));
+                if was_here { Turn::Missed } else { Turn::Over }
             }
             Some(_) | None => Turn::Next,
         }

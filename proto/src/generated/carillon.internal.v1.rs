@@ -125,7 +125,7 @@ pub mod attach_request {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachResponse {
-    #[prost(oneof = "attach_response::Down", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "attach_response::Down", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub down: ::core::option::Option<attach_response::Down>,
 }
 /// Nested message and enum types in `AttachResponse`.
@@ -146,6 +146,8 @@ pub mod attach_response {
         Stable(super::Stable),
         #[prost(message, tag = "7")]
         ListSockets(super::ListSockets),
+        #[prost(message, tag = "8")]
+        Dispatches(super::Dispatches),
     }
 }
 /// Who attaches.
@@ -223,6 +225,9 @@ pub struct MemberInterest {
     /// What the user's first socket said of itself: JSON; empty where it said nothing.
     #[prost(bytes = "bytes", tag = "5")]
     pub user_info: ::prost::bytes::Bytes,
+    /// The version in which the user came; 0 where it is not present. The verdict names it.
+    #[prost(uint64, tag = "6")]
+    pub since: u64,
 }
 /// A channel on this node.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -310,10 +315,23 @@ pub struct Claim {
     /// The epoch and owner in each shard.
     #[prost(message, repeated, tag = "2")]
     pub shards: ::prost::alloc::vec::Vec<ShardEpoch>,
-    /// The sender had these shards when the node attached: it may have dispatched events there of channels
-    /// that the node came to be interested in while it was not attached. Their sockets are closed.
-    #[prost(bool, tag = "3")]
-    pub held: bool,
+}
+/// In which shards the sender has dispatched events, now or in a former epoch. It follows Welcome: what was
+/// dispatched while the node was not attached, in channels that somebody there was in, is a hole. Their
+/// sockets are closed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Dispatches {
+    #[prost(message, repeated, tag = "1")]
+    pub shards: ::prost::alloc::vec::Vec<ShardAge>,
+}
+/// When a shard was last used.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShardAge {
+    #[prost(uint32, tag = "1")]
+    pub shard: u32,
+    /// Milliseconds ago.
+    #[prost(uint64, tag = "2")]
+    pub age_ms: u64,
 }
 /// The answer to Claim, behind all interest that the node had when the claim came. The owner dispatches
 /// in the claimed shards when every healthy node has answered.
@@ -543,6 +561,9 @@ pub struct MemberVerdict {
     /// The channel has as many members as it may; the node refuses the sockets that wait.
     #[prost(bool, tag = "2")]
     pub full: bool,
+    /// What is answered: the MemberInterest of this version. The user may have left and come again since.
+    #[prost(uint64, tag = "3")]
+    pub since: u64,
 }
 /// How many sockets are subscribed, over all nodes; for subscribers of apps that want it, and no presence
 /// channels. Above 100 it is told at most every five seconds.

@@ -33,7 +33,7 @@ fn members_say_what_they_said_first() {
     world.interest(&a, ROOM, subscribed(1, 1));
     world.join(&a, ROOM, "ann");
     let user = UserId::parse("ann").unwrap();
-    world.member(&a, ROOM, &MemberReport::Present(user, "2".into()));
+    world.member(&a, ROOM, &MemberReport::Present(user, "2".into(), 0));
     assert_eq!(a.news(&world), ["state []", "joined ann", "ok ann", "ok ann"]);
     let mut b = world.node(2);
     world.interest(&b, ROOM, subscribed(1, 1));
@@ -268,7 +268,7 @@ fn an_answer_does_not_overtake_the_roster() {
     }
     assert!(queued(&a) < (4 << 20) - 1_000, "an answer has room, what ann says of herself has not");
     let ann = UserId::parse("ann").unwrap();
-    world.member(&a, ROOM, &MemberReport::Present(ann, "x".repeat(2_000).into()));
+    world.member(&a, ROOM, &MemberReport::Present(ann, "x".repeat(2_000).into(), 0));
     a.events(world.now);
     world.tick(SECOND);
     assert_eq!(a.news(&world), ["state [ann]", "ok ann"]);

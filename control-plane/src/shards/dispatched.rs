@@ -1,0 +1,113 @@
+//! What was dispatched lately: an event that comes again has the place that it had.
+//!
+//! A publisher that was given up may be heard after all, long after the next try has been dispatched:
+//! its link was cut and healed, its process stopped and went on. Nodes that had the event know it by its
+//! id. One in which somebody has come to the channel since then does not, and must not deliver it behind
+//! what is newer: it goes by the place.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use foldhash::HashMap;
+use proto::{
+    convert,
+    internal::{DataForm, DispatchedEvent},
+    stamp::Stamp,
+};
+
+/// A call that arrives later than two seconds after it was made is refused, and callers try for less than
+/// this.
+const REMEMBERED: Duration = Duration::from_secs(5);
+/// Of one shard at most so many: what a hot channel publishes in that time. The oldest go.
+const EVENTS_MAX: usize = 50_000;
+
+/// The places of the events of a shard.
+#[derive(Debug, Default)]
+pub(super) struct Lately {
+    places: HashMap<u128, (Stamp, Instant)>,
+    order: VecDeque<(Instant, u128)>,
+}
+
+impl Lately {
+    /// Remembers the place of an event, or gives it the one that it had.
+    pub(super) fn note(&mut self, event: &mut DispatchedEvent, now: Instant) {
+        // What clients publish is sent once.
+        if event.data_form() != DataForm::Unspecified {
+            return;
+        }
+        let Some(id) = convert::id_from_bytes(&event.message_id) else { return };
+        match self.places.get(&id) {
+            Some((place, at)) => {
+                let age = now.saturating_duration_since(*at).as_millis();
+                event.origin = Some(place.origin(age.try_into().unwrap_or(u32::MAX)));
+            }
+            None => {
+                self.places.insert(id, (Stamp::of(event), now));
+                self.order.push_back((now, id));
+            }
+        }
+        if self.order.len() > EVENTS_MAX {
+            self.forget_first();
+        }
+    }
+
+    /// Forgets what is old.
+    pub(super) fn expire(&mut self, now: Instant) {
+        let is_old = |at: Instant| now.saturating_duration_since(at) >= REMEMBERED;
+        while self.order.front().is_some_and(|(at, _)| is_old(*at)) {
+            self.forget_first();
+        }
+        if self.order.is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        if let Some((_, id)) = self.order.pop_front() {
+            self.places.remove(&id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(id: u128, serial: u64) -> DispatchedEvent {
+        let message_id = convert::id_bytes(id);
+        DispatchedEvent { message_id, epoch: 1, owner: 1, serial, ..DispatchedEvent::default() }
+    }
+
+    #[test]
+    fn an_event_that_comes_again_has_its_place() {
+        let now = tokio::time::Instant::now().into_std();
+        let mut lately = Lately::default();
+        let mut note = |id, serial, after| {
+            let mut event = event(id, serial);
+            lately.note(&mut event, now + Duration::from_millis(after));
+            lately.expire(now + Duration::from_millis(after));
+            event.origin.map(|origin| (origin.serial, origin.age_ms))
+        };
+        assert_eq!(note(7, 1, 0), None);
+        assert_eq!(note(8, 2, 10), None);
+        assert_eq!(note(7, 3, 1_500), Some((1, 1_500)));
+        assert_eq!(note(9, 4, 5_005), None);
+        assert_eq!(note(7, 5, 5_006), None, "forgotten");
+        assert_eq!(note(8, 6, 5_007), Some((2, 4_997)));
+    }
+
+    #[test]
+    fn the_oldest_of_too_many_go() {
+        let now = tokio::time::Instant::now().into_std();
+        let mut lately = Lately::default();
+        for id in 0..EVENTS_MAX as u128 + 10 {
+            lately.note(&mut event(id, 1), now);
+        }
+        assert_eq!((lately.order.len(), lately.places.len()), (EVENTS_MAX, EVENTS_MAX));
+        let mut first = event(0, 2);
+        lately.note(&mut first, now);
+        assert_eq!(first.origin, None);
+    }
+}
