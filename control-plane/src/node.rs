@@ -410,7 +410,10 @@ impl Node {
 
     /// The interest of this sequence is in force.
     pub fn acknowledge_interest(&self, sequence: u64) {
-        self.state().interest_ack = Some(sequence);
+        let mut state = self.state();
+        state.interest_ack = Some(sequence);
+        state.queue.hear(sequence);
+        drop(state);
         self.waker.wake();
     }
 

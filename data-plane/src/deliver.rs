@@ -21,7 +21,7 @@ use crate::{
     inbox::{Delivery, Published, Step},
     interest::{ChannelKey, Threads},
     node::Node,
-    states::{Batches, Cached, States, has_state},
+    states::{Batches, Cached, States, Whole, has_state},
     wire,
 };
 
@@ -116,10 +116,17 @@ impl<'a> Batch<'a> {
         };
         match notice {
             Notice::State(state) => {
+                let heard = state.heard;
                 let members = state.members.into_iter().map(member).collect();
                 let cached = state.cached.map(|cached| self.cached(&channel, cached));
                 if let Some(states) = &mut self.states {
-                    states.replace((&app, &channel), members, cached, &mut self.steps);
+                    let interest = self.node.interest();
+                    let is_heard = |user: &UserId| {
+                        let since = interest.member_since((&app, &channel), user);
+                        since.is_some_and(|since| since <= heard)
+                    };
+                    let all = Whole { members, cached, is_heard: &is_heard };
+                    states.replace((&app, &channel), all, &mut self.steps);
                 }
                 self.let_in(&app, &channel);
             }
@@ -174,7 +181,7 @@ impl<'a> Batch<'a> {
         };
         let user = UserId::trusted(&verdict.user_id);
         // It may have left and come again: then the answer to that is still to come.
-        if !self.node.interest().is_there_since((app, channel), &user, verdict.since) {
+        if self.node.interest().member_since((app, channel), &user) != Some(verdict.since) {
             return;
         }
         let judged = (&user, verdict.full);

@@ -168,6 +168,13 @@ impl Interest {
         certain
     }
 
+    /// Whether events of a channel arrive for certain.
+    #[must_use]
+    pub fn is_certain(&self, app: &AppId, channel: &ChannelName) -> bool {
+        let entry = self.channels.get(app).and_then(|entries| entries.get(channel));
+        entry.is_some_and(|entry| self.streams.certain() >= entry.since)
+    }
+
     /// How many sockets of a thread watch the user of a channel. Returns whether nobody here does
     /// any more.
     pub fn set_watchers(
@@ -204,16 +211,15 @@ impl Interest {
         self.changed((former, version), Subject::Member(key), ended);
     }
 
-    /// Whether a user who came in this version is still there, and has not left meanwhile.
+    /// The version in which a user of this node came; `None` where it is not there.
     #[must_use]
-    pub fn is_there_since(
+    pub fn member_since(
         &self,
         (app, channel): (&AppId, &ChannelName),
         user: &UserId,
-        version: u64,
-    ) -> bool {
-        let member = self.members.get(&(app.clone(), channel.clone(), user.clone()));
-        member.is_some_and(|member| member.info.is_some() && member.version == version)
+    ) -> Option<u64> {
+        let member = self.members.get(&(app.clone(), channel.clone(), user.clone()))?;
+        member.info.is_some().then_some(member.version)
     }
 
     fn entry(&mut self, app: &AppId, channel: &ChannelName, version: u64) -> &mut Entry {

@@ -5,7 +5,7 @@
 //! is told then and what follows are put into its thread's inbox under one lock, so that a roster and
 //! the joins behind it never contradict each other.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{collections::VecDeque, fmt, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use data_plane_core::{Change, Member, Presence, SocketKey, frame};
@@ -62,6 +62,22 @@ pub struct Cached {
     pub tags: Option<Tags>,
     /// It is shown no longer after this.
     pub until: Instant,
+}
+
+/// All that a control plane knows of a channel.
+pub struct Whole<'a> {
+    /// Who is in it.
+    pub members: Vec<(UserId, UserInfo)>,
+    /// What it shows.
+    pub cached: Option<Cached>,
+    /// Whether it has heard that this user is on this node, since it came.
+    pub is_heard: &'a dyn Fn(&UserId) -> bool,
+}
+
+impl fmt::Debug for Whole<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Whole").field("members", &self.members).finish_non_exhaustive()
+    }
 }
 
 /// A socket may hear its channel from here on.
@@ -174,8 +190,7 @@ impl States {
     pub fn replace(
         &mut self,
         (app, channel): (&AppId, &ChannelName),
-        members: Vec<(UserId, UserInfo)>,
-        cached: Option<Cached>,
+        Whole { members, cached, is_heard }: Whole<'_>,
         batches: &mut Batches,
     ) {
         let Some(state) = self.find(app, channel) else {
@@ -185,7 +200,7 @@ impl States {
         // A control plane that has lost its own knows less than this node.
         state.cached = cached.map(Arc::new).or(state.cached.take());
         if let Some(presence) = &mut state.presence {
-            let change = presence.replace(members);
+            let change = presence.replace(members, is_heard);
             state.tell((app, channel), &change, batches);
         }
     }
@@ -450,6 +465,10 @@ mod tests {
         }
     }
 
+    fn whole(members: Vec<(UserId, UserInfo)>) -> Whole<'static> {
+        Whole { members, cached: None, is_heard: &|_| true }
+    }
+
     fn members(users: &[&str]) -> Vec<(UserId, UserInfo)> {
         users.iter().map(|user| (UserId::trusted(user), "{}".into())).collect()
     }
@@ -463,7 +482,8 @@ mod tests {
         });
         assert!(none.is_empty(), "the roster is not known");
         let told = room.steps(|states, names, batches| {
-            states.replace(names, members(&["ann"]), None, batches);
+            let all = whole(members(&["ann"]));
+            states.replace(names, all, batches);
         });
         assert_eq!(told, ["0: push added", "0: 1 joins succeeded "]);
         assert_eq!(room.join(1, 2, Some("ann")), Changed { subscriptions: 1, user: false });
@@ -497,7 +517,7 @@ mod tests {
         room.join(0, 1, None);
         assert!(room.steps(|_, _, _| {}).is_empty(), "its state is not told");
         let told = room.steps(|states, names, batches| {
-            states.replace(names, vec![], None, batches);
+            states.replace(names, whole(vec![]), batches);
         });
         assert_eq!(told, ["0: 1 joins succeeded "]);
         let until = room.now + Duration::from_secs(1);

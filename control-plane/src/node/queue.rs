@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proto::internal::{Delivered, Dispatch, DispatchedEvent};
+use proto::internal::{Delivered, Dispatch, DispatchedEvent, notice::Notice};
 
 use super::LAG_MAX;
 use crate::{
@@ -59,6 +59,8 @@ pub(super) struct Queue {
     unstable: VecDeque<(u64, Arc<Ack>)>,
     bytes: usize,
     pushed: u64,
+    /// The version of the node's interest that was taken note of last.
+    heard: u64,
     /// When the node last acknowledged something, or was last sent something while it owed nothing.
     moved: Instant,
 }
@@ -68,6 +70,8 @@ struct Queued {
     event: Arc<DispatchedEvent>,
     /// Which push it was.
     number: u64,
+    /// What was known of the node then.
+    heard: u64,
     at: Instant,
     /// Of its publisher, where there is one.
     ack: Option<Arc<Ack>>,
@@ -105,6 +109,16 @@ fn queued_bytes(event: &DispatchedEvent) -> usize {
 }
 
 impl Queued {
+    /// The event as the node is told it; all nodes share the rest.
+    fn told(&self) -> DispatchedEvent {
+        let mut event = DispatchedEvent::clone(&self.event);
+        let notice = event.notice.as_mut().and_then(|notice| notice.notice.as_mut());
+        if let Some(Notice::State(state)) = notice {
+            state.heard = self.heard;
+        }
+        event
+    }
+
     /// The publisher waits no longer for this node.
     fn release(&mut self) {
         if std::mem::take(&mut self.owed)
@@ -135,6 +149,7 @@ impl Queue {
             unstable: VecDeque::new(),
             bytes: 0,
             pushed: 0,
+            heard: 0,
             moved: now,
         }
     }
@@ -183,7 +198,7 @@ impl Queue {
         let event = Arc::clone(pushing.event);
         let (number, ack) = (self.pushed, ack.cloned());
         ack.iter().for_each(|ack| ack.lack());
-        let queued = Queued { event, number, at: pushing.now, ack, owed };
+        let queued = Queued { event, number, heard: self.heard, at: pushing.now, ack, owed };
         self.waiting.push(&pushing.event.app_id, queued, weight);
     }
 
@@ -201,7 +216,7 @@ impl Queue {
                 break;
             }
             bytes += given.bytes;
-            events.push(DispatchedEvent::clone(&given.queued.event));
+            events.push(given.queued.told());
             self.sent += 1;
         }
         (!events.is_empty()).then(|| Dispatch { position: self.position(), events })
@@ -296,6 +311,11 @@ impl Queue {
         while self.unstable.pop_front_if(|(_, ack)| ack.is_everywhere()).is_some() {}
         let first = self.unstable.front().map(|(position, _)| position - 1);
         first.unwrap_or(u64::MAX).min(self.acknowledged)
+    }
+
+    /// All of the node's interest up to this version is known.
+    pub(super) fn hear(&mut self, version: u64) {
+        self.heard = version;
     }
 
     /// How many were pushed so far.

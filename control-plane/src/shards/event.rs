@@ -132,7 +132,7 @@ impl About<'_> {
         cached: Option<v1::CachedEvent>,
     ) -> Arc<DispatchedEvent> {
         let members = members.map(|(user, info)| member(user, info)).collect();
-        self.notice(Kind::State(internal::ChannelState { members, cached }))
+        self.notice(Kind::State(internal::ChannelState { members, cached, heard: 0 }))
     }
 
     /// A user came.

@@ -152,13 +152,18 @@ impl<K: Copy + PartialEq> Presence<K> {
         Change { added: added.collect(), removed }
     }
 
-    /// The whole truth, but for users of this node of whom it does not know yet.
-    pub fn replace(&mut self, members: Vec<(UserId, UserInfo)>) -> Change {
+    /// The whole truth, but for users of this node of whom it does not know yet: those who are not
+    /// `heard`. One of them may be in it as who it was before it left and came again.
+    pub fn replace(
+        &mut self,
+        members: Vec<(UserId, UserInfo)>,
+        heard: impl Fn(&UserId) -> bool,
+    ) -> Change {
         self.complete = true;
         let there: BTreeSet<_> = members.iter().map(|(user, _)| user.clone()).collect();
         // Who is in has been let in, though the verdict may have gone with the control plane that gave it.
-        let here = there.iter().filter(|user| self.local.contains(user.as_str())).cloned();
-        self.admitted.extend(here);
+        let here = there.iter().filter(|user| self.local.contains(user.as_str()) && heard(user));
+        self.admitted.extend(here.cloned());
         let missing = self.told.keys().filter(|user| !there.contains(*user)).cloned();
         let (kept, gone) = missing.partition::<Vec<_>, _>(|user| self.admitted.contains(user));
         self.kept = kept.into_iter().collect();
@@ -207,7 +212,11 @@ mod tests {
         assert!(presence.confirmed().is_empty());
         presence.admit(&user("ann"));
         assert!(presence.confirmed().is_empty(), "who else is there is not known");
-        check(&presence.replace(vec![member("ann"), member("bob")]), &["ann", "bob"], &[]);
+        check(
+            &presence.replace(vec![member("ann"), member("bob")], |_| true),
+            &["ann", "bob"],
+            &[],
+        );
         assert_eq!(presence.confirmed(), [(user("ann"), 1)]);
         assert!(!presence.join(&user("ann"), &UserInfo::default(), 2, now), "a second tab");
         assert_eq!(presence.confirmed(), [(user("ann"), 2)]);
@@ -218,20 +227,32 @@ mod tests {
     }
 
     #[test]
+    fn who_came_again_is_let_in_by_what_knows_it() {
+        let now = start();
+        let mut presence = Presence::default();
+        presence.join(&user("ann"), &UserInfo::default(), 1, now);
+        check(&presence.replace(vec![member("ann")], |_| false), &["ann"], &[]);
+        assert!(presence.confirmed().is_empty(), "that is who it was before it left");
+        check(&presence.change(vec![], vec![user("ann")]), &[], &["ann"]);
+        check(&presence.replace(vec![member("ann")], |_| true), &["ann"], &[]);
+        assert_eq!(presence.confirmed(), [(user("ann"), 1)]);
+    }
+
+    #[test]
     fn sockets_hear_differences_only() {
         let mut presence = Presence::<u32>::default();
-        check(&presence.replace(vec![member("ann")]), &["ann"], &[]);
-        check(&presence.replace(vec![member("ann")]), &[], &[]);
+        check(&presence.replace(vec![member("ann")], |_| true), &["ann"], &[]);
+        check(&presence.replace(vec![member("ann")], |_| true), &[], &[]);
         check(&presence.change(vec![member("ann"), member("bob")], vec![]), &["bob"], &[]);
         check(&presence.change(vec![], vec![user("bob"), user("bob"), user("eve")]), &[], &["bob"]);
-        check(&presence.replace(vec![member("eve")]), &["eve"], &["ann"]);
+        check(&presence.replace(vec![member("eve")], |_| true), &["eve"], &["ann"]);
     }
 
     #[test]
     fn a_full_channel_puts_the_users_sockets_out() {
         let now = start();
         let mut presence = Presence::default();
-        presence.replace(vec![member("ann")]);
+        presence.replace(vec![member("ann")], |_| true);
         for socket in [1, 2] {
             presence.join(&user("bob"), &UserInfo::default(), socket, now);
         }
@@ -249,8 +270,9 @@ mod tests {
             presence.join(&user(name), &"{}".into(), socket, now);
             presence.admit(&user(name));
         }
-        presence.replace(vec![member("ann"), member("bob"), member("eve"), member("far")]);
-        check(&presence.replace(vec![]), &[], &["far"]);
+        presence
+            .replace(vec![member("ann"), member("bob"), member("eve"), member("far")], |_| true);
+        check(&presence.replace(vec![], |_| true), &[], &["far"]);
         check(&presence.change(vec![member("ann")], vec![]), &[], &[]);
         presence.admit(&user("ann"));
         let (last, change) = presence.leave(&user("bob"), 2);
@@ -269,9 +291,13 @@ mod tests {
         let mut presence = Presence::default();
         presence.join(&user("ann"), &UserInfo::default(), 1, now);
         presence.join(&user("bob"), &UserInfo::default(), 2, now);
-        check(&presence.replace(vec![member("ann"), member("eve")]), &["ann", "eve"], &[]);
+        check(
+            &presence.replace(vec![member("ann"), member("eve")], |_| true),
+            &["ann", "eve"],
+            &[],
+        );
         assert_eq!(presence.confirmed(), [(user("ann"), 1)], "of bob nothing is known");
-        check(&presence.replace(vec![member("bob")]), &["bob"], &["eve"]);
+        check(&presence.replace(vec![member("bob")], |_| true), &["bob"], &["eve"]);
         assert_eq!(presence.confirmed(), [(user("bob"), 2)]);
     }
 
@@ -283,6 +309,6 @@ mod tests {
         assert!(!presence.is_overdue(now - Duration::from_millis(1)));
         check(&presence.give_up(now), &["ann"], &[]);
         assert_eq!(presence.confirmed(), [(user("ann"), 1)]);
-        check(&presence.replace(vec![member("ann"), member("bob")]), &["bob"], &[]);
+        check(&presence.replace(vec![member("ann"), member("bob")], |_| true), &["bob"], &[]);
     }
 }

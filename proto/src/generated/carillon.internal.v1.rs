@@ -533,6 +533,9 @@ pub struct ChannelState {
     /// The last event of a cache channel; absent where there is none.
     #[prost(message, optional, tag = "2")]
     pub cached: ::core::option::Option<super::super::v1::CachedEvent>,
+    /// The members of the node's own whom it named in versions up to this one are in the list, or gone.
+    #[prost(uint64, tag = "3")]
+    pub heard: u64,
 }
 /// A user in a presence channel.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -27,6 +27,7 @@ use tests::{
     chance::Chance,
     chaos::{lane::say, verdicts},
 };
+use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
 use world::Length;
 
 /// Simulated seconds of a seed.
@@ -67,7 +68,7 @@ fn wrong(record: &Record) -> Vec<String> {
             )
         })
         .collect();
-    wrong.extend(reliable::judge(&record.history, &record.severed));
+    wrong.extend(reliable::judge(&record.history, (&record.severed, &record.stalled)));
     match &record.ownership {
         None => wrong.push("nobody has asked who owns what".to_owned()),
         Some(of_shards) => wrong.extend(of_shards.iter().take(5).cloned()),
@@ -78,6 +79,21 @@ fn wrong(record: &Record) -> Vec<String> {
 #[allow(clippy::disallowed_methods, reason = "a test binary has no command line of its own")]
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()
+}
+
+/// What all hosts log, with simulated times.
+fn log() {
+    let levels = "warn,control_plane=debug,data_plane=debug,gateway=debug,proto=debug";
+    let log = tracing_subscriber::fmt().with_timer(Simulated).with_ansi(false);
+    log.with_env_filter(levels).with_test_writer().init();
+}
+
+struct Simulated;
+
+impl FormatTime for Simulated {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        write!(writer, "{:8.3} s", recorder::now() as f64 / 1e6)
+    }
 }
 
 /// `SIMULATION_SEED` is the first, `SIMULATION_SEEDS` is how many.
@@ -97,6 +113,9 @@ fn tell(seed: u64, record: &Record, wrong: &[String]) {
         say(&format!("{:8.3} s  {}", step.began as f64 / 1e6, step.what));
     }
     wrong.iter().for_each(|wrong| say(wrong));
+    for probe in &record.history.probes {
+        say(&format!("{} works after {:?} us", probe.what, probe.took));
+    }
     if number("SIMULATION_HISTORY").is_some() {
         record.history.attempts.iter().for_each(|attempt| say(&format!("{attempt:?}")));
         for socket in &record.history.sockets {
@@ -121,6 +140,9 @@ fn an_everyday_breaks_no_invariant() {
 fn no_seed_breaks_an_invariant() {
     if seeds().is_empty() {
         return say("no seed: LEFT OUT; SIMULATION_SEEDS=1000 has so many");
+    }
+    if number("SIMULATION_LOG").is_some() {
+        log();
     }
     let mut broken = Vec::new();
     let began = tokio::time::Instant::now();

@@ -20,6 +20,8 @@ pub(crate) struct Record {
     pub history: History,
     /// When nodes could not hear control planes well.
     pub severed: Vec<Severed>,
+    /// When the threads of nodes stood still: nothing that happens there is seen before that is over.
+    pub stalled: Vec<Severed>,
     /// Since when there are no faults any more.
     pub calm: Option<At>,
     /// What is wrong with who owns what at the end; `None`: nobody has looked.

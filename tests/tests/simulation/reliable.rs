@@ -23,7 +23,10 @@ pub(crate) struct Severed {
 }
 
 /// What has not come and was not told.
-pub(crate) fn judge(history: &History, severed: &[Severed]) -> Vec<String> {
+pub(crate) fn judge(
+    history: &History,
+    (severed, stalled): (&[Severed], &[Severed]),
+) -> Vec<String> {
     let mut acked: BTreeMap<u32, Vec<(Key, Message)>> = BTreeMap::new();
     for (key, message) in history.messages() {
         if message.acked.is_some() {
@@ -37,7 +40,9 @@ pub(crate) fn judge(history: &History, severed: &[Severed]) -> Vec<String> {
             for (key, message) in acked.get(&stay.channel).into_iter().flatten() {
                 if must_have(&stay, gone, message) {
                     checked += 1;
-                    if !stay.received.contains(key) && !is_told((socket, gone), message, severed) {
+                    if !stay.received.contains(key)
+                        && !is_told((socket, gone), message, (severed, stalled))
+                    {
                         missing.push((message.start, socket.number, socket.node, *key, gone));
                     }
                 }
@@ -63,7 +68,11 @@ fn must_have(stay: &Stay, gone: Option<At>, message: &Message) -> bool {
 
 /// Whether the socket was closed soon for what it missed; or its node was cut off when the event was
 /// published, and the socket was gone soon after the link was there again.
-fn is_told((socket, gone): (&Socket, Option<At>), message: &Message, severed: &[Severed]) -> bool {
+fn is_told(
+    (socket, gone): (&Socket, Option<At>),
+    message: &Message,
+    (severed, stalled): (&[Severed], &[Severed]),
+) -> bool {
     let acked = message.acked.unwrap_or(message.start);
     if let Some((at, End::Closed(COME_BACK))) = socket.ended
         && at <= acked + TOLD_WITHIN
@@ -74,5 +83,11 @@ fn is_told((socket, gone): (&Socket, Option<At>), message: &Message, severed: &[
         cut.node == socket.node && message.start < cut.until + TOLD_WITHIN && acked >= cut.from
     });
     let until = on_way.map(|cut| cut.until + TOLD_WITHIN).max();
+    // A thread that stands still tells when it goes on.
+    let until = until.map(|until| {
+        let stalls =
+            stalled.iter().filter(|stall| stall.node == socket.node && stall.from <= until);
+        stalls.map(|stall| stall.until + TOLD_WITHIN).fold(until, At::max)
+    });
     until.zip(gone).is_some_and(|(until, gone)| gone <= until)
 }

@@ -296,6 +296,11 @@ impl Thread {
         if is_late {
             self.uncertain.insert(channel);
         }
+        if self.uncertain.contains(&channel)
+            && self.node.interest().is_certain(&self.app, &name(channel))
+        {
+            self.uncertain.remove(&channel);
+        }
         if self.uncertain.contains(&channel) {
             self.recorder.record().degraded += 1;
             return self.close(place, End::Lost, now);

@@ -150,6 +150,9 @@ impl World<'_> {
         let nodes = NODES.iter().enumerate().filter(|(_, name)| severs(planned.fault, name));
         let until = planned.until.as_micros() as u64;
         record.severed.extend(nodes.map(|(node, _)| Severed { node, from: began, until }));
+        if let Fault::Stall(node) = planned.fault {
+            record.stalled.push(Severed { node, from: began, until });
+        }
         drop(record);
         match planned.fault {
             Fault::Cut(one, other) => self.sim.partition(one, other),
