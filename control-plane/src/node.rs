@@ -423,8 +423,16 @@ impl Node {
         self.waker.wake();
     }
 
-    /// Looks at the clock: does the node lag, is it gone?
-    pub fn tick(&self, now: Instant) -> Ticked {
+    /// Whether it has a stream and was heard lately.
+    #[must_use]
+    pub fn is_reached(&self, now: Instant) -> bool {
+        let state = self.state();
+        state.attached && !state.silent(now)
+    }
+
+    /// Looks at the clock: does the node lag, is it gone? While the control plane reaches only a part of
+    /// the nodes nothing is stable.
+    pub fn tick(&self, now: Instant, partial: bool) -> Ticked {
         let mut state = self.state();
         if !state.attached {
             let gone = now.saturating_duration_since(state.lost_at) >= GRACE;
@@ -443,7 +451,7 @@ impl Node {
             return Ticked::Lagging;
         }
         let overdue = state.queue.release_overdue(now);
-        state.stable_due = state.queue.stable() > state.told_stable;
+        state.stable_due = state.queue.stable(now) > state.told_stable && !partial;
         let wake = state.stable_due;
         drop(state);
         if wake {
@@ -559,7 +567,7 @@ impl State {
             return Some(Down::Claim(claim));
         }
         if std::mem::take(&mut self.stable_due) {
-            self.told_stable = self.queue.stable();
+            self.told_stable = self.queue.last_stable();
             return Some(Down::Stable(Stable { position: self.told_stable }));
         }
         if !self.totals.is_empty() {

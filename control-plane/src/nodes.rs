@@ -24,6 +24,8 @@ pub struct Nodes {
     eager: RwLock<Arc<[Arc<Node>]>>,
     /// Some app may have so much on its way to a node that it has to publish later.
     crowded: AtomicBool,
+    /// Another control plane reaches more of them.
+    partial: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -59,7 +61,8 @@ impl Nodes {
     #[must_use]
     pub fn new(owner: OwnerId) -> Self {
         let (known, eager) = (Mutex::default(), RwLock::new(Arc::from([])));
-        Self { owner, known, eager, crowded: AtomicBool::new(false) }
+        let (crowded, partial) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { owner, known, eager, crowded, partial }
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -115,12 +118,25 @@ impl Nodes {
         self.known().by_id.values().map(|node| (Arc::clone(node), node.mark())).collect()
     }
 
-    /// The names of nodes that are attached and answer.
+    /// The names of nodes that are attached.
     #[must_use]
     pub fn attached(&self) -> Vec<String> {
         let known = self.known();
         let attached = known.by_id.values().filter(|node| node.is_attached());
         attached.map(|node| node.id.to_string()).collect()
+    }
+
+    /// The names of those that have been heard lately.
+    #[must_use]
+    pub fn reached(&self, now: Instant) -> Vec<String> {
+        let known = self.known();
+        let reached = known.by_id.values().filter(|node| node.is_reached(now));
+        reached.map(|node| node.id.to_string()).collect()
+    }
+
+    /// Whether others reach more nodes: what all have that are reached here, not all have.
+    pub fn set_partial(&self, partial: bool) {
+        self.partial.store(partial, Ordering::Relaxed);
     }
 
     /// The lives of control planes that answer nodes which answer us.
@@ -161,7 +177,7 @@ impl Nodes {
         let mut found = Found::default();
         let mut known = self.known();
         for node in known.by_id.values() {
-            match node.tick(now) {
+            match node.tick(now, self.partial.load(Ordering::Relaxed)) {
                 Ticked::Steady => {}
                 Ticked::Overdue(events) => found.overdue += events,
                 Ticked::Lagging => found.lagging.push(Arc::clone(node)),

@@ -212,7 +212,8 @@ impl Replicas {
         }
         let alive = self.nodes.owners_heard(now);
         state.peers.look(&alive, now);
-        state.judge_itself(self.nodes.attached().len(), now);
+        state.judge_itself(self.nodes.reached(now).len(), now);
+        self.nodes.set_partial(state.behind.is_some());
         let standings = state.peers.standings();
         let strangers: Vec<OwnerId> = alive
             .into_iter()
@@ -382,8 +383,13 @@ impl Replicas {
 
     /// What this control plane says of itself; its holdings where they have changed since `version`.
     #[must_use]
-    pub fn describe(&self, version: Option<u64>, demands: Vec<AppDemand>) -> (FollowResponse, u64) {
-        let nodes = self.nodes.attached();
+    pub fn describe(
+        &self,
+        version: Option<u64>,
+        demands: Vec<AppDemand>,
+        now: Instant,
+    ) -> (FollowResponse, u64) {
+        let nodes = self.nodes.reached(now);
         let state = self.state();
         let holdings = (version != Some(state.version))
             .then(|| Holdings { shards: state.ownership.held().collect() });

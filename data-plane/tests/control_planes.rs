@@ -179,7 +179,12 @@ async fn one_takes_over_what_another_has_not_seen_through() {
     say(&to_second, Down::Claim(claim)).await;
     let claimed = second.hear(|up| if let Up::Claimed(it) = up { Some(it) } else { None }).await;
     assert_eq!((claimed.round, claimed.more, claimed.stale.len()), (7, false, 0));
-    assert_eq!(claimed.events, [event((1, 1), 10), event((1, 1), 11)]);
+    let told = claimed.events.into_iter().map(|mut event| {
+        let origin = event.origin.take().expect("it says where it stood");
+        assert_eq!((origin.epoch, origin.owner, origin.serial), (1, 1, event.serial));
+        event
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [event((1, 1), 10), event((1, 1), 11)]);
 
     say(&to_first, dispatch(3, event((1, 1), 12))).await;
     let refused = first.hear(delivered).await;

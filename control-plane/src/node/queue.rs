@@ -42,6 +42,8 @@ const ROOM: Room = Room { items: 512, load: 16 << 20 };
 /// event is larger.
 const MESSAGE_EVENTS_MAX: usize = 256;
 const MESSAGE_BYTES_MAX: usize = 256 << 10;
+/// Nodes keep an event no longer for the next owner.
+const UNSTABLE_MAX: Duration = Duration::from_secs(5);
 /// An event costs this much besides its text.
 const EVENT_OVERHEAD_BYTES: usize = 200;
 
@@ -56,7 +58,9 @@ pub(super) struct Queue {
     /// Everything up to this position is acknowledged.
     acknowledged: u64,
     /// What this node has acknowledged and not all others have, by position.
-    unstable: VecDeque<(u64, Arc<Ack>)>,
+    unstable: VecDeque<Unstable>,
+    /// The position up to which all is stable.
+    stable: u64,
     bytes: usize,
     pushed: u64,
     /// The version of the node's interest that was taken note of last.
@@ -77,6 +81,13 @@ struct Queued {
     ack: Option<Arc<Ack>>,
     /// The publisher waits for this node.
     owed: bool,
+}
+
+#[derive(Debug)]
+struct Unstable {
+    position: u64,
+    ack: Arc<Ack>,
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -147,6 +158,7 @@ impl Queue {
             sent: 0,
             acknowledged: 0,
             unstable: VecDeque::new(),
+            stable: 0,
             bytes: 0,
             pushed: 0,
             heard: 0,
@@ -277,7 +289,7 @@ impl Queue {
             }
             drop(queued);
             if !ack.is_everywhere() {
-                self.unstable.push_back((self.acknowledged, ack));
+                self.unstable.push_back(Unstable { position: self.acknowledged, ack, since: now });
             }
         }
         lacks
@@ -307,10 +319,20 @@ impl Queue {
 
     /// The position up to which every node has what it was to have, those that nobody waits for included:
     /// what they lack somebody must know of until they have it or are given up.
-    pub(super) fn stable(&mut self) -> u64 {
-        while self.unstable.pop_front_if(|(_, ack)| ack.is_everywhere()).is_some() {}
-        let first = self.unstable.front().map(|(position, _)| position - 1);
-        first.unwrap_or(u64::MAX).min(self.acknowledged)
+    pub(super) fn stable(&mut self, now: Instant) -> u64 {
+        let is_over = |unstable: &mut Unstable| {
+            let age = now.saturating_duration_since(unstable.since);
+            unstable.ack.is_everywhere() || age > UNSTABLE_MAX
+        };
+        while self.unstable.pop_front_if(is_over).is_some() {}
+        let first = self.unstable.front().map(|unstable| unstable.position - 1);
+        self.stable = first.unwrap_or(u64::MAX).min(self.acknowledged);
+        self.stable
+    }
+
+    /// That position when it was looked at last.
+    pub(super) fn last_stable(&self) -> u64 {
+        self.stable
     }
 
     /// All of the node's interest up to this version is known.

@@ -126,6 +126,6 @@ fn what_is_under_way_too_long_is_waited_for_no_longer_though_its_node_is() {
     node.delivered(&Delivered { position: given, ..Delivered::default() }, later);
     node.heard(later);
     assert!(acks.iter().filter(|ack| ack.is_paid()).count() as u64 == given);
-    assert_eq!(node.tick(later), Ticked::Overdue(1_000 - given as usize));
+    assert_eq!(node.tick(later, false), Ticked::Overdue(1_000 - given as usize));
     assert!(acks.iter().all(|ack| ack.is_paid()) && node.is_healthy());
 }

@@ -61,7 +61,8 @@ impl Follower {
         }
         self.changes.mark_unchanged();
         let demands = self.peering.dispatcher.publisher.demands();
-        let (state, version) = self.peering.replicas.describe(self.version, demands);
+        let (state, version) =
+            self.peering.replicas.describe(self.version, demands, Instant::now().into_std());
         self.version = Some(version);
         state
     }

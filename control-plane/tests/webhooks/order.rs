@@ -18,12 +18,14 @@ async fn a_receiver_that_was_dead_hears_all_in_order() {
     tell(10);
     sink.events(10).await;
     sink.kill().await;
-    let slowest = Instant::now();
+    let mut telling = Duration::ZERO;
     for _ in 0..20 {
+        let began = Instant::now();
         tell(50);
+        telling += began.elapsed();
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(slowest.elapsed() < Duration::from_secs(3), "telling never waits");
+    assert!(telling < Duration::from_secs(1), "telling never waits, but took {telling:?}");
     assert!(rig.metrics.queued.get() > 800);
     sink.revive().await;
     tell(10);

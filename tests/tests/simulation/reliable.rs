@@ -79,15 +79,30 @@ fn is_told(
     {
         return true;
     }
-    let on_way = severed.iter().filter(|cut| {
-        cut.node == socket.node && message.start < cut.until + TOLD_WITHIN && acked >= cut.from
-    });
-    let until = on_way.map(|cut| cut.until + TOLD_WITHIN).max();
-    // A thread that stands still tells when it goes on.
+    let here = |list: &[Severed]| {
+        let mut here: Vec<_> = list.iter().filter(|one| one.node == socket.node).copied().collect();
+        here.sort_unstable_by_key(|one| one.from);
+        here
+    };
+    let stalled = here(stalled);
+    // Who is lost with a thread that stood still has lost what was in its inbox.
+    if let Some((at, End::Lost)) = socket.ended
+        && stalled.iter().any(|stall| stall.from <= acked && at <= stall.until + TOLD_WITHIN)
+    {
+        return true;
+    }
+    let severed = here(severed);
+    let on_way = |cut: &&Severed| message.start < cut.until + TOLD_WITHIN && acked >= cut.from;
+    let until = severed.iter().filter(on_way).map(|cut| cut.until + TOLD_WITHIN).max();
+    // Where a cut follows the other, or the thread stands still, that is waited for too.
     let until = until.map(|until| {
-        let stalls =
-            stalled.iter().filter(|stall| stall.node == socket.node && stall.from <= until);
-        stalls.map(|stall| stall.until + TOLD_WITHIN).fold(until, At::max)
+        let mut rest: Vec<_> = severed.iter().chain(&stalled).collect();
+        rest.sort_unstable_by_key(|one| one.from);
+        let longer = |until: At, one: &Severed| match one.from <= until {
+            true => until.max(one.until + TOLD_WITHIN),
+            false => until,
+        };
+        rest.into_iter().fold(until, longer)
     });
     until.zip(gone).is_some_and(|(until, gone)| gone <= until)
 }
