@@ -3,18 +3,16 @@
 
 pub mod elsewhere;
 
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
 use model::{AppId, ChannelName, Tags};
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use proto::{
+    convert::Hex,
     internal::{DataForm, DispatchedEvent},
     plane::metrics::reading::{self, Name},
 };
@@ -180,15 +178,6 @@ impl Drop for Following {
         let mut taps = self.taps.taps();
         taps.retain(|tap| !Arc::ptr_eq(tap, &self.tap));
         self.taps.0.open.store(taps.len(), Ordering::Relaxed);
-    }
-}
-
-/// A message id as it stands in logs.
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

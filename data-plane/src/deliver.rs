@@ -2,7 +2,6 @@
 //! channels applied to their states.
 
 use std::{
-    fmt,
     sync::{Arc, MutexGuard},
     time::{Duration, Instant},
 };
@@ -11,6 +10,7 @@ use bytes::Bytes;
 use data_plane_core::{CloseCode, frame};
 use model::{AppId, ChannelDelta, ChannelName, UserId, UserInfo};
 use proto::{
+    convert::Hex,
     internal::{DataForm, DispatchedEvent, Member, MemberVerdict, notice::Notice},
     plane::traces::Span,
     v1::CachedEvent,
@@ -213,15 +213,6 @@ impl<'a> Batch<'a> {
         });
         let tags = cached.tags.map(|tags| tags.pairs);
         Cached { frame, tags, until: self.now + Duration::from_millis(cached.ttl_ms.into()) }
-    }
-}
-
-/// A message id as it comes, in a log.
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

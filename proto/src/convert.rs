@@ -1,6 +1,6 @@
 //! Wire to words and back: the only place that speaks both.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use model::{
@@ -66,6 +66,16 @@ pub fn id_bytes(id: u128) -> Bytes {
 #[must_use]
 pub fn id_from_bytes(bytes: &[u8]) -> Option<u128> {
     bytes.try_into().ok().map(u128::from_be_bytes)
+}
+
+/// Bytes as they stand in logs, written when they are shown: most logs leave them out.
+#[derive(Clone, Copy, Debug)]
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// A message id of 16 bytes.

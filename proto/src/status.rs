@@ -1,10 +1,11 @@
-//! A refusal as a gRPC status and back.
+//! A refusal as a status of HTTP, and as one of gRPC and back.
 //!
-//! The status carries `google.rpc.ErrorInfo` (reason: the slug in upper case, domain `carillon`), a
+//! The latter carries `google.rpc.ErrorInfo` (reason: the slug in upper case, domain `carillon`), a
 //! `BadRequest` violation where a field is at fault, and `RetryInfo` where trying again helps.
 
 use std::{collections::HashMap, time::Duration};
 
+use http::StatusCode;
 use model::{Quota, Reason, Rejection};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -26,7 +27,25 @@ fn code(reason: Reason) -> Code {
     }
 }
 
-/// The status of a refusal.
+/// The HTTP status of a refusal.
+#[must_use]
+pub fn http(reason: Reason) -> StatusCode {
+    match reason {
+        Reason::InvalidInput | Reason::MissingChannel | Reason::LimitExceeded => {
+            StatusCode::BAD_REQUEST
+        }
+        Reason::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Reason::AuthFailed => StatusCode::UNAUTHORIZED,
+        Reason::Forbidden => StatusCode::FORBIDDEN,
+        Reason::AppNotFound | Reason::NotFound => StatusCode::NOT_FOUND,
+        Reason::AlreadyExists | Reason::Conflict => StatusCode::CONFLICT,
+        Reason::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Reason::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Reason::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The gRPC status of a refusal.
 #[must_use]
 pub fn from_rejection(rejection: &Rejection) -> Status {
     let mut metadata = HashMap::new();
@@ -40,24 +59,8 @@ pub fn from_rejection(rejection: &Rejection) -> Status {
     if !rejection.field.is_empty() {
         details.add_bad_request_violation(&*rejection.field, &*rejection.message);
     }
-    let retry = match rejection.reason {
-        // Without a quota it is the app's place in a queue that is used up.
-        Reason::RateLimited => Some(rejection.quota.map_or(1_000, |quota| quota.reset_ms.into())),
-        Reason::Unavailable => Some(1_000),
-        Reason::InvalidInput
-        | Reason::MissingChannel
-        | Reason::LimitExceeded
-        | Reason::PayloadTooLarge
-        | Reason::AuthFailed
-        | Reason::Forbidden
-        | Reason::AppNotFound
-        | Reason::NotFound
-        | Reason::AlreadyExists
-        | Reason::Conflict
-        | Reason::Internal => None,
-    };
-    if let Some(milliseconds) = retry {
-        details.set_retry_info(Some(Duration::from_millis(milliseconds)));
+    if let Some(milliseconds) = rejection.retry_ms() {
+        details.set_retry_info(Some(Duration::from_millis(milliseconds.into())));
     }
     Status::with_error_details(code(rejection.reason), rejection.message.clone(), details)
 }
@@ -130,6 +133,12 @@ mod tests {
             let plain = Rejection::new(reason, "no");
             assert_eq!(to_rejection(&from_rejection(&plain)), plain);
         }
+    }
+
+    #[test]
+    fn every_reason_has_its_status_of_http() {
+        let statuses = Reason::ALL.map(|reason| http(reason).as_u16());
+        assert_eq!(statuses, [400, 400, 400, 413, 401, 403, 404, 404, 409, 409, 429, 503, 500]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `carillon apps`: the admin API from a terminal.
 
-use std::path::PathBuf;
+use std::{error::Error as _, path::PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use proto::{
     link::{self, Link},
@@ -17,7 +17,7 @@ use proto::{
     },
 };
 use serde_json::{Value, json};
-use tonic::{Request, metadata::MetadataValue};
+use tonic::{Request, Status, metadata::MetadataValue};
 
 /// Create, read, change and delete apps
 #[derive(Args, Debug)]
@@ -85,6 +85,18 @@ enum Command {
 
 impl Apps {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let admin = self.admin.clone();
+        self.ask().await.map_err(|error| match error.downcast_ref::<Status>() {
+            // What was answered speaks for itself; only a failed connection has a source.
+            Some(status) if status.source().is_some() => error.context(format!(
+                "no connection to {admin}: is an operations listener there, and is it encrypted as \
+                 --admin says (https://) or not (http://)?"
+            )),
+            Some(_) | None => error,
+        })
+    }
+
+    async fn ask(self) -> anyhow::Result<()> {
         let mut client = AppServiceClient::new(self.link()?);
         let authorize = Authorize::new(self.token()?)?;
         let (app, secret) = match self.command {
@@ -128,10 +140,13 @@ impl Apps {
     }
 
     fn link(&self) -> anyhow::Result<Link> {
+        let encrypted = self.admin.starts_with("https://");
         let own = self.admin_certificate.clone().zip(self.admin_key.clone());
         let Some(((certificate, key), authority)) = own.zip(self.admin_ca.clone()) else {
+            ensure!(!encrypted, "https:// needs --admin-certificate, --admin-key and --admin-ca");
             return Ok(link::remote(&self.admin)?);
         };
+        ensure!(encrypted, "--admin is {}: a certificate goes with https:// only", self.admin);
         let files = MtlsFiles { own: TlsFiles { certificate, key }, authority };
         Ok(link::secure(&self.admin, &Mtls::follow(files)?)?)
     }

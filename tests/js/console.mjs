@@ -48,6 +48,10 @@ async function step(name, work) {
   await work();
   const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   check(wider <= 0, `nothing is wider than the page (${name}: ${wider} px)`);
+  const scrolling = await page.evaluate(() => [...document.querySelectorAll(".scroll, .scroll *")]
+    .filter((element) => element.scrollWidth > element.clientWidth && getComputedStyle(element).display !== "inline" && !element.closest("thead"))
+    .map((element) => `${element.tagName} ${element.textContent.slice(0, 60)}: ${element.scrollWidth} px in ${element.clientWidth}`));
+  check(scrolling.length === 0, `no table scrolls sideways (${name}: ${scrolling})`);
   const nameless = await page.evaluate(() => [...document.querySelectorAll("input, select, textarea, button, [role=listbox], [role=img]")]
     .filter((element) => !(element.labels?.length || element.textContent.trim() || element.ariaLabel || element.getAttribute("aria-label")))
     .map((element) => element.outerHTML));
@@ -180,7 +184,14 @@ async function connections() {
   await page.getByLabel("Subscribed to").fill("");
   await page.getByRole("button", { name: "Show" }).click();
   await page.getByText("2 connections on 1 node.").waitFor();
-  await page.getByText(/and 9,9\d\d more/).waitFor();
+  check(await page.getByRole("table").getByRole("columnheader").count() === 6, "a table stays one, whatever it looks like");
+  check(await row.getByRole("cell").count() === 6, "a row has a cell for each title");
+  const crowded = page.getByRole("row").filter({ hasText: "9,996 more" });
+  const folded = (await crowded.boundingBox()).height;
+  check(folded < 300, `a long list is folded: ${folded} px`);
+  await crowded.getByText("9,996 more").click();
+  await crowded.getByText(/and 9,9\d\d that are not listed/).waitFor();
+  check((await crowded.boundingBox()).height > folded, "it unfolds");
 }
 
 async function follow() {
@@ -245,6 +256,7 @@ async function keyboard() {
 async function signOut() {
   await page.getByRole("button", { name: "Sign out" }).click();
   await heading("Sign in");
+  check(!(await page.locator("nav").isVisible()), "who is signed out is shown no tabs");
   check(await page.evaluate(() => sessionStorage.length + localStorage.length + document.cookie.length) === 0, "nothing of the token is left");
 }
 

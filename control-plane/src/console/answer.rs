@@ -28,7 +28,7 @@ pub(super) fn respond<A: Serialize>(answer: Result<A, Rejection>) -> Response {
 pub(super) fn refused(rejection: &Rejection) -> Response {
     let Rejection { reason, message, field, .. } = rejection;
     let refusal = Refusal { error: message, code: reason.slug(), field };
-    json(status(*reason), &refusal)
+    json(proto::status::http(*reason), &refusal)
 }
 
 /// What the services say over gRPC.
@@ -50,20 +50,4 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-fn status(reason: Reason) -> StatusCode {
-    match reason {
-        Reason::InvalidInput | Reason::MissingChannel | Reason::LimitExceeded => {
-            StatusCode::BAD_REQUEST
-        }
-        Reason::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Reason::AuthFailed => StatusCode::UNAUTHORIZED,
-        Reason::Forbidden => StatusCode::FORBIDDEN,
-        Reason::AppNotFound | Reason::NotFound => StatusCode::NOT_FOUND,
-        Reason::AlreadyExists | Reason::Conflict => StatusCode::CONFLICT,
-        Reason::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-        Reason::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        Reason::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-    }
 }

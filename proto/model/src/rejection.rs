@@ -2,8 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-/// A named refusal. Each boundary maps [`Reason`] once and for all: `proto/src/status.rs` (gRPC),
-/// `gateway/src/response.rs` (HTTP).
+/// A named refusal. `proto/src/status.rs` maps [`Reason`] once and for all, to gRPC and to HTTP.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rejection {
     /// The class of refusal.
@@ -15,6 +14,9 @@ pub struct Rejection {
     /// The limiter's state, where a rate limit applies to the call.
     pub quota: Option<Quota>,
 }
+
+/// When to try again, where no window says it.
+const AGAIN_MS: u32 = 1_000;
 
 /// The classes of refusal. A new one shows up in every total `match` over them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -118,6 +120,27 @@ impl Rejection {
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self { field: field.into(), ..Self::new(reason, message) }
+    }
+
+    /// Milliseconds after which trying again may help.
+    #[must_use]
+    pub fn retry_ms(&self) -> Option<u32> {
+        match self.reason {
+            // Without a quota it is the app's place in a queue that is used up.
+            Reason::RateLimited => Some(self.quota.map_or(AGAIN_MS, |quota| quota.reset_ms)),
+            Reason::Unavailable => Some(AGAIN_MS),
+            Reason::InvalidInput
+            | Reason::MissingChannel
+            | Reason::LimitExceeded
+            | Reason::PayloadTooLarge
+            | Reason::AuthFailed
+            | Reason::Forbidden
+            | Reason::AppNotFound
+            | Reason::NotFound
+            | Reason::AlreadyExists
+            | Reason::Conflict
+            | Reason::Internal => None,
+        }
     }
 }
 

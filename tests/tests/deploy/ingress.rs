@@ -1,6 +1,6 @@
 //! The ingress controller: nginx, told by the Ingress what leads where.
 
-use std::{fmt::Write as _, fs, path::PathBuf, process::Stdio};
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf, process::Stdio};
 
 use serde_json::Value;
 use tests::rest::get;
@@ -44,12 +44,29 @@ impl Ingress {
         Self { rules, configuration, child }
     }
 
-    /// Leads to these from here on: `endpoints` has the addresses behind a Service's port.
-    pub(crate) fn lead(&self, endpoints: impl Fn(&str, &str) -> Vec<String>) {
-        fs::write(&self.configuration, written(self.rules, endpoints)).expect("it is writable");
-        let pid = self.child.id().expect("it runs").to_string();
-        machine::run("kill", &["-HUP", &pid]);
+    /// Leads to these, `endpoints` being the addresses behind a Service's port; returns when nobody is led
+    /// by what stood there before. A worker that nginx replaces accepts connections until it is told to
+    /// leave, which it is a moment after the new one can: what is ready would be refused by it with 502.
+    pub(crate) async fn lead(&self, endpoints: impl Fn(&str, &str) -> Vec<String>) {
+        // At once, for nginx may be reading by an earlier call.
+        let next = self.configuration.with_extension("next");
+        fs::write(&next, written(self.rules, endpoints)).expect("it is writable");
+        fs::rename(&next, &self.configuration).expect("they are in one folder");
+        let pid = self.child.id().expect("it runs");
+        let old = accepting(pid);
+        machine::run("kill", &["-HUP", &pid.to_string()]);
+        let left = || async { accepting(pid).is_disjoint(&old).then_some(()) };
+        tests::eventually("nginx has replaced its workers", left).await;
     }
+}
+
+/// The workers of an nginx that take connections; those that only finish what they have say so.
+fn accepting(nginx: u32) -> BTreeSet<String> {
+    let children = fs::read_to_string(format!("/proc/{nginx}/task/{nginx}/children"));
+    let children = children.expect("it runs, and Linux tells");
+    let title = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let accepts = |pid: &&str| title(pid).trim_end_matches(['\0', ' ']).ends_with("worker process");
+    children.split_whitespace().filter(accepts).map(str::to_owned).collect()
 }
 
 /// The timeouts and the body's size are those of the annotations.

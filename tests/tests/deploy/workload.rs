@@ -128,21 +128,19 @@ impl Cluster {
         let mut state = self.state.lock().await;
         let pod = state.pods.iter_mut().find(|pod| pod.peer.name == name);
         pod.expect("it was just asked").in_service = true;
-        self.lead(&state);
+        self.lead(&state).await;
     }
 
     /// Ends a pod as its manifest says; Services lead elsewhere from the beginning of its end.
     pub(crate) async fn delete(&self, name: &str) {
-        let mut pod = {
-            let mut state = self.state.lock().await;
-            let place = state.pods.iter().position(|pod| pod.peer.name == name);
-            let pod = state.pods.remove(place.expect("it is there"));
-            // Until it has gone, others' rules must know it: it is one of them still.
-            state.others.push(pod.peer.clone());
-            self.lead(&state);
-            pod
-        };
-        pod.end().await;
+        let mut state = self.state.lock().await;
+        let place = state.pods.iter().position(|pod| pod.peer.name == name);
+        let mut pod = state.pods.remove(place.expect("it is there"));
+        // Until it has gone, others' rules must know it: it is one of them still.
+        state.others.push(pod.peer.clone());
+        let leading = async move { self.lead(&state).await };
+        // Its end does not wait for the Services.
+        tokio::join!(leading, pod.end());
         let mut state = self.state.lock().await;
         state.others.retain(|other| other.name != name);
         state.names.remove(&pod.peer.address);
@@ -187,8 +185,8 @@ impl Cluster {
         }
     }
 
-    fn lead(&self, state: &State) {
-        state.ingress.lead(|service, port| {
+    async fn lead(&self, state: &State) {
+        let endpoints = |service: &str, port: &str| -> Vec<String> {
             let service = self.manifests.get("Service", service);
             let mut ports = items(&service["spec"]["ports"]);
             let target = ports.find(|known| known["name"] == port).map(|port| &port["targetPort"]);
@@ -197,7 +195,8 @@ impl Cluster {
             let behind =
                 pods.filter(|pod| has_labels(&pod.peer.labels, &service["spec"]["selector"]));
             behind.map(|pod| pod.socket(pod.peer.ports[target]).to_string()).collect()
-        });
+        };
+        state.ingress.lead(endpoints).await;
     }
 }
 

@@ -4,6 +4,9 @@ import { allApps, appPath, call } from "./api.js";
 import { announce, count, counted, field, h, table } from "./dom.js";
 import { duration } from "./units.js";
 
+/** So many channels of a connection are seen; the others are folded away. */
+const CHANNELS_OPEN = 3;
+
 export async function showConnections({ show, signal, rest: [wantedApp, wantedChannel] }) {
   const apps = (await allApps()).map(({ app }) => app.app_id);
   if (!apps.length) return show("Connections", h("p", {}, "There is no app yet: make one under Apps."));
@@ -38,10 +41,14 @@ function summed({ nodes, connections }) {
 
 function shown(app, connections) {
   const link = (name) => h("a", { href: `#/events/${encodeURIComponent(app)}/${encodeURIComponent(name)}` }, name);
+  const links = (names) => names.flatMap((name, place) => (place ? [", ", link(name)] : [link(name)]));
   const named = ({ channels, channels_total }) => {
-    const links = channels.flatMap((name, place) => (place ? [", ", link(name)] : [link(name)]));
-    const more = channels_total - channels.length;
-    return h("span", {}, links, more > 0 ? ` and ${count(more)} more` : "");
+    const more = channels_total - CHANNELS_OPEN;
+    if (more <= 0) return h("span", {}, links(channels));
+    const beyond = channels_total - channels.length;
+    return h("div", {}, links(channels.slice(0, CHANNELS_OPEN)), h("details", {},
+      h("summary", {}, `${count(more)} more`),
+      links(channels.slice(CHANNELS_OPEN)), beyond > 0 ? ` and ${count(beyond)} that are not listed` : ""));
   };
   return table("Newest first", [
     ["Socket", ({ socket_id }) => h("code", {}, socket_id)],

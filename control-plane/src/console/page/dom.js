@@ -32,14 +32,19 @@ function say(input, mistake, message) {
   else input.removeAttribute("aria-invalid");
 }
 
-/** A table; a column is [title, cell of a row, class: "number", "short" or "wide"?]. */
+/**
+ * A table; a column is [title, cell of a row, class: "number", "short" or "wide"?]. Where it is narrow the style makes a
+ * block of each row, with the titles in its cells: the roles say that it is a table still.
+ */
 export function table(caption, columns, rows, nothing) {
-  const kind = (column) => ({ class: column[2] });
-  const head = columns.map((column) => h("th", { scope: "col", ...kind(column) }, column[0]));
-  const body = rows.map((row) => h("tr", {}, columns.map((column) => h("td", kind(column), column[1](row)))));
-  if (!rows.length) body.push(h("tr", {}, h("td", { colspan: columns.length, class: "hint" }, nothing)));
-  const parts = [h("caption", {}, caption), h("thead", {}, h("tr", {}, head)), h("tbody", {}, body)];
-  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, h("table", {}, parts));
+  const titled = ([title, , kind]) => h("th", { scope: "col", role: "columnheader", class: kind }, title);
+  const cell = (row) => ([title, content, kind]) => h("td", { role: "cell", class: kind, "data-label": title }, content(row));
+  const line = (cells) => h("tr", { role: "row" }, cells);
+  const body = rows.map((row) => line(columns.map(cell(row))));
+  if (!rows.length) body.push(line(h("td", { role: "cell", colspan: columns.length, class: "hint" }, nothing)));
+  const group = (tag, lines) => h(tag, { role: "rowgroup" }, lines);
+  const parts = [h("caption", {}, caption), group("thead", line(columns.map(titled))), group("tbody", body)];
+  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, h("table", { role: "table" }, parts));
 }
 
 /** Says something to everybody, with or without eyes. */

@@ -31,6 +31,28 @@ async fn the_command_line_publishes_and_manages() {
     assert_eq!(apps(&planes, &["list"]).await.lines().count(), 2);
 }
 
+/// Whoever mixes up what is encrypted and what is not is told so.
+#[tokio::test]
+async fn the_command_line_says_how_to_reach_the_operations_listener() {
+    let planes = Planes::start(Layout::OneProcess, json!({})).await;
+    let folder = planes.folder.path().join("certificates").display().to_string();
+    Process::output("carillon", &["certificates", "--out", &folder]).await;
+    let file = |option: &str, name: &str| format!("--admin-{option}={folder}/{name}.pem");
+    let own = [file("certificate", "admin"), file("key", "admin-key"), file("ca", "ca")];
+    let admin = |scheme: &str| format!("--admin={scheme}://{}", address(planes.operations));
+    for (scheme, own, expected) in [
+        ("http", &own[..], "a certificate goes with https:// only"),
+        ("https", &[][..], "https:// needs --admin-certificate"),
+        ("https", &own[..], "is it encrypted as --admin says"),
+    ] {
+        let admin = admin(scheme);
+        let given = ["apps", "list", "--admin-token=none", &admin].into_iter();
+        let given: Vec<_> = given.chain(own.iter().map(String::as_str)).collect();
+        let said = Process::try_output("carillon", &given).await.unwrap_err();
+        assert!(said.contains(expected), "{given:?}: {said}");
+    }
+}
+
 async fn apps(planes: &Planes, arguments: &[&str]) -> String {
     let admin = format!("http://{}", address(planes.operations));
     let data = planes.folder.path().display().to_string();
