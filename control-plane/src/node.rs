@@ -104,6 +104,8 @@ struct State {
 pub enum Pushed {
     /// It is in the queue.
     Queued,
+    /// It is in the queue of a node that nobody waits for.
+    Unheard,
     /// The queue was full: the node was detached and has a gap.
     Overflowed,
     /// The node has a gap already.
@@ -258,10 +260,11 @@ impl Node {
             return Pushed::Overflowed;
         }
         let is_waited_for = state.healthy && !cfg!(feature = "bug-ack-early");
+        let healthy = state.healthy;
         state.queue.push(pushing, ack, is_waited_for);
         drop(state);
         self.waker.wake();
-        Pushed::Queued
+        if healthy { Pushed::Queued } else { Pushed::Unheard }
     }
 
     /// Whether some app may have so much on its way to this node that it has to publish later.

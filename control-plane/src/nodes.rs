@@ -139,6 +139,12 @@ impl Nodes {
         self.partial.store(partial, Ordering::Relaxed);
     }
 
+    /// Whether that is so.
+    #[must_use]
+    pub fn are_partial(&self) -> bool {
+        self.partial.load(Ordering::Relaxed)
+    }
+
     /// The lives of control planes that answer nodes which answer us.
     #[must_use]
     pub fn owners_heard(&self, now: Instant) -> Vec<OwnerId> {

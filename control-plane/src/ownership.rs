@@ -234,6 +234,15 @@ impl Ownership {
         taken
     }
 
+    /// The claims of this round come to nothing.
+    pub fn abandon(&mut self, round: u64) {
+        for hold in &mut self.holds {
+            if matches!(hold, Hold::Claiming { round: asked, .. } if *asked == round) {
+                *hold = Hold::Not;
+            }
+        }
+    }
+
     /// What was dispatched in these shards is acknowledged: others may take them.
     pub fn left(&mut self, shards: &[ShardId]) {
         for shard in shards {

@@ -312,10 +312,14 @@ impl Publisher {
         event: DispatchedEvent,
         to: To<'_>,
     ) -> Result<Dispatched, Box<DispatchedEvent>> {
-        let Parts { shards, replicas, metrics, .. } = &*self.parts;
+        let Parts { shards, replicas, nodes, metrics, .. } = &*self.parts;
         let cached = (event.cache_ttl_ms > 0 && replicas.has_peers()).then(|| event.clone());
         let seen = metrics.taps.look((app, channel), &event);
         let dispatched = shards.dispatch((app, channel), event, to)?;
+        // Another control plane reaches more nodes: it can see the event through, should this one die now.
+        if let Some(ack) = to.ack.filter(|_| dispatched.is_unheard() && nodes.are_partial()) {
+            ack.refuse();
+        }
         if let Some(event) = cached {
             replicas.tell_all(&Forward::Cached(event));
         }

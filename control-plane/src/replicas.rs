@@ -273,6 +273,12 @@ impl Replicas {
 
     fn finish_rounds(&self, state: &mut State, now: Instant) {
         for done in state.rounds.finished(&self.nodes, now) {
+            if !done.silent.is_empty() && state.behind.is_some() {
+                // Others reach those that do not answer.
+                state.ownership.abandon(done.number);
+                state.version += 1;
+                continue;
+            }
             for node in &done.silent {
                 // It may have interest that it has not told.
                 warn!(node = %node.id, "node does not answer a claim; it gets every event");

@@ -145,6 +145,8 @@ pub struct Dispatched {
     pub users: u32,
     /// Nodes that it was queued for.
     pub nodes: u32,
+    /// Those of them that publishers wait for.
+    pub heard: u32,
     /// Nodes whose queue overflowed on it.
     pub overflowed: u32,
 }
@@ -152,10 +154,17 @@ pub struct Dispatched {
 impl Dispatched {
     fn add(&mut self, pushed: Pushed) {
         match pushed {
-            Pushed::Queued => self.nodes += 1,
+            Pushed::Queued => (self.nodes, self.heard) = (self.nodes + 1, self.heard + 1),
+            Pushed::Unheard => self.nodes += 1,
             Pushed::Overflowed => self.overflowed += 1,
             Pushed::Lost => {}
         }
+    }
+
+    /// Whether there are nodes that want it, and none of them answers.
+    #[must_use]
+    pub fn is_unheard(&self) -> bool {
+        self.nodes > 0 && self.heard == 0
     }
 }
 
