@@ -48,10 +48,11 @@ impl Ack {
         self.lacking.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Whether all nodes have it: then nobody has to dispatch it again.
+    /// Whether all nodes have it: then nobody has to dispatch it again. Who has refused it has it not.
     #[must_use]
     pub fn is_everywhere(&self) -> bool {
-        self.is_paid() && self.lacking.load(Ordering::Acquire) == 0
+        let lacks = self.lacking.load(Ordering::Acquire) > 0;
+        self.is_paid() && !lacks && !self.refused.load(Ordering::Acquire)
     }
 
     /// A node has refused an event: another control plane owns the shard there. To be called before

@@ -43,7 +43,7 @@ const ROOM: Room = Room { items: 512, load: 16 << 20 };
 const MESSAGE_EVENTS_MAX: usize = 256;
 const MESSAGE_BYTES_MAX: usize = 256 << 10;
 /// Nodes keep an event no longer for the next owner.
-const UNSTABLE_MAX: Duration = Duration::from_secs(5);
+const UNSTABLE_MAX: Duration = Duration::from_secs(8);
 /// An event costs this much besides its text.
 const EVENT_OVERHEAD_BYTES: usize = 200;
 

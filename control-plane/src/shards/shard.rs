@@ -92,6 +92,9 @@ impl Shard {
         mut event: DispatchedEvent,
         Sending { eager, ack, now }: Sending<'_>,
     ) -> Dispatched {
+        if event.notice.is_none() {
+            self.used = Some(now);
+        }
         let entry = self.apps.get_mut(app.as_str()).and_then(|map| map.get_mut(channel.as_str()));
         let mut dispatched = Dispatched::default();
         let (serial, holders) = match entry {
@@ -111,7 +114,6 @@ impl Shard {
         };
         self.place.stamp(&mut event, serial);
         if event.notice.is_none() {
-            self.used = Some(now);
             self.dispatched.note(&mut event, now);
         }
         let event = Arc::new(event);

@@ -139,12 +139,16 @@ impl<K: Copy + PartialEq> Presence<K> {
         self.waiting.first().is_some_and(|first| first.since <= since)
     }
 
-    /// Some came, some went.
+    /// Some came, some went. Of a user who is here and was let in, what went is what the control plane
+    /// knew of the user before it lost the node.
     pub fn change(&mut self, joined: Vec<(UserId, UserInfo)>, left: Vec<UserId>) -> Change {
         for (user, _) in &joined {
             self.kept.remove(user);
         }
-        let removed = left.into_iter().filter(|user| self.told.remove(user).is_some()).collect();
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|user| self.admitted.contains(user));
+        self.kept.extend(kept);
+        let removed = gone.into_iter().filter(|user| self.told.remove(user).is_some()).collect();
         let added = joined.into_iter().filter(|(user, info)| {
             self.told.insert(user.clone(), UserInfo::clone(info)).is_none()
                 || cfg!(feature = "bug-presence-edges")

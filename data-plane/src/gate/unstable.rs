@@ -9,8 +9,8 @@ use std::{
 use foldhash::{HashSet, HashSetExt as _};
 use proto::internal::{DataForm, DispatchedEvent};
 
-/// An owner that dies has said by then what was with everybody, or its publishers have given up.
-const KEPT_FOR: Duration = Duration::from_secs(5);
+/// An owner that dies is replaced by then: all of them may die at once, and wait for their nodes.
+const KEPT_FOR: Duration = Duration::from_secs(8);
 /// Bytes of all of them at most.
 const BYTES_MAX: usize = 8 << 20;
 /// An event costs this much besides its texts.

@@ -108,7 +108,14 @@ impl Backend {
         let mut holders = vec![0_usize; usize::from(SHARDS)];
         let mut wrong = Vec::new();
         for name in self.control_planes {
-            match self.holdings(name).await {
+            let mut told = self.holdings(name).await;
+            // What was cut may have taken the connection with it.
+            for _ in 0..2 {
+                if told.is_err() {
+                    told = self.holdings(name).await;
+                }
+            }
+            match told {
                 Ok(held) => held.iter().for_each(|held| holders[held.shard as usize] += 1),
                 Err(status) => wrong.push(format!("{name}: {status}")),
             }

@@ -165,6 +165,8 @@ impl World<'_> {
                 others(host).for_each(|other| self.sim.partition(host, other));
             }
             Fault::Kill(host) => self.kill(host),
+            // One that is dead is not told: its next life would hear of it.
+            Fault::Terminate(place) if !self.sim.is_host_running(CONTROL_PLANES[place]) => {}
             Fault::Terminate(place) => self.terminate[place].notify_one(),
             Fault::KillAll => CONTROL_PLANES.iter().for_each(|name| self.kill(name)),
             Fault::Stall(place) => self.stalled[place].store(true, Ordering::Relaxed),
