@@ -129,3 +129,63 @@ fn what_is_under_way_too_long_is_waited_for_no_longer_though_its_node_is() {
     assert_eq!(node.tick(later, false), Ticked::Overdue(1_000 - given as usize));
     assert!(acks.iter().all(|ack| ack.is_paid()) && node.is_healthy());
 }
+
+fn stable(stream: &Attachment) -> Option<u64> {
+    let context = Context::from_waker(std::task::Waker::noop());
+    let mut stable = None;
+    while let Poll::Ready(Some(response)) = stream.node.poll_down(stream.number, &context) {
+        if let Some(Down::Stable(Stable { position })) = response.down {
+            stable = Some(position);
+        }
+    }
+    stable
+}
+
+#[test]
+fn what_a_lagging_node_lacks_is_stable_nowhere() {
+    let now = start();
+    let named = |name: &str| Arc::new(Node::new(NodeId(name.into()), BootId(1), now));
+    let (fast, slow) = (named("fast"), named("slow"));
+    let [to_fast, to_slow] = [&fast, &slow].map(|node| node.attach(&Hello::default(), 1, now));
+    let publish = || {
+        let ack = Ack::new();
+        [&fast, &slow].map(|node| node.push(&event(), 1, now, Some(&ack)));
+        ack.pay();
+        ack
+    };
+    let delivered = |position| Delivered { position, ..Delivered::default() };
+    let first = publish();
+    assert_eq!((stable(&to_fast), stable(&to_slow)), (None, None));
+    let later = now + LAG_MAX + Duration::from_millis(1);
+    fast.delivered(&delivered(1), later);
+    assert_eq!(slow.tick(later, false), Ticked::Lagging);
+    assert!(first.is_paid(), "nobody waits for the slow one");
+    fast.tick(later, false);
+    assert_eq!(stable(&to_fast), None, "should this control plane die, the fast one knows of it");
+    slow.delivered(&delivered(1), later);
+    fast.tick(later, true);
+    assert_eq!(stable(&to_fast), None, "others reach more nodes than we know of");
+    fast.tick(later, false);
+    assert_eq!(stable(&to_fast), Some(1));
+
+    publish();
+    fast.delivered(&delivered(2), later);
+    slow.delivered(&Delivered { position: 2, refused: vec![2], ..Delivered::default() }, later);
+    fast.tick(later, false);
+    assert_eq!(stable(&to_fast), None, "who has refused it has it not");
+    let later = later + Duration::from_secs(9);
+    fast.heard(later);
+    fast.tick(later, false);
+    assert_eq!(stable(&to_fast), Some(2), "nodes keep it no longer");
+}
+
+#[test]
+fn who_was_given_up_before_it_was_sent_anything_has_a_gap() {
+    let now = start();
+    let node = Arc::new(Node::new(NodeId("n".into()), BootId(1), now));
+    let again = node.attach(&Hello { owner: 1, position: 0, ..Hello::default() }, 1, now);
+    assert_eq!(again.unbroken, 1);
+    let context = Context::from_waker(std::task::Waker::noop());
+    let Poll::Ready(Some(response)) = node.poll_down(again.number, &context) else { panic!() };
+    assert!(matches!(response.down, Some(Down::Welcome(Welcome { gap: true, .. }))));
+}

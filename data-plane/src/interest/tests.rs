@@ -227,3 +227,28 @@ fn the_smallest_total_counts() {
     interest.unattach(0);
     assert!(interest.connect(&app, Some(5)), "nobody says anything");
 }
+
+#[test]
+fn who_came_while_a_control_plane_was_out_of_reach_is_known() {
+    let now = start();
+    let after = |milliseconds| now + Duration::from_millis(milliseconds);
+    let (app, channel) = names();
+    let mut interest = attached(2);
+    interest.set_subscriptions(0, (&app, &channel), 1, (now, true));
+    interest.acknowledge(0, interest.version);
+    let known = interest.acknowledged_by(0);
+    interest.unattach(0);
+    let late = ChannelName::trusted("late");
+    interest.set_subscriptions(1, (&app, &late), 1, (after(10), true));
+    let dispatched = |at| vec![Some(at); 1_024];
+    let missed = |interest: &Interest, at, known| -> Vec<String> {
+        let missed = interest.begun_before(&dispatched(at), known).into_iter();
+        missed.map(|one| format!("{} {}", one.channel.1, one.threads)).collect()
+    };
+    assert!(missed(&interest, after(5), known).is_empty(), "nobody was there then");
+    assert_eq!(missed(&interest, after(20), known), ["late 2"], "the other's events wait there");
+    assert_eq!(missed(&interest, after(20), 0), ["c 1", "late 2"], "nothing waits");
+    assert!(interest.begun_before(&vec![None; 1_024], 0).is_empty());
+    interest.set_subscriptions(1, (&app, &late), 0, (after(30), true));
+    assert!(missed(&interest, after(40), known).is_empty(), "nobody is there any more");
+}

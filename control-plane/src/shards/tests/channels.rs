@@ -234,3 +234,39 @@ fn one_channel_and_its_users() {
     assert_eq!(unknown, ChannelNow { subscriptions: 0, users: Some(0) });
     assert_eq!(world.shards.channel(&app, &name("y")), ChannelNow::default());
 }
+
+#[test]
+fn what_is_dispatched_again_says_where_it_stood() {
+    let mut world = World::new();
+    let mut a = world.node(1);
+    world.interest(&a, "room", subscribed(1, 1));
+    a.news(&world);
+    world.publish("room", "1");
+    world.tick(SECOND);
+    // The same message id: a publisher that was given up is heard after all.
+    world.publish("room", "1");
+    let events = a.events(world.now);
+    let places = |event: &DispatchedEvent| {
+        let origin = event.origin.map(|origin| (origin.epoch, origin.serial, origin.age_ms));
+        (event.epoch, event.serial, origin)
+    };
+    assert_eq!(
+        events.iter().map(places).collect::<Vec<_>>(),
+        [(1, 1, None), (1, 2, Some((1, 1, 1_000)))]
+    );
+    let mut told = events[0].clone();
+    told.keep_origin(300);
+    let taken: Vec<_> = shards().map(|shard| (shard, 2)).collect();
+    world.shards.begin(&taken, vec![told.clone()], &[], world.now);
+    world.shards.repeat_late(vec![told], (&[], world.now));
+    let again = a.events(world.now);
+    assert_eq!(
+        again.iter().map(places).collect::<Vec<_>>(),
+        [(2, 1, Some((1, 1, 1_000))), (2, 2, Some((1, 1, 1_000)))]
+    );
+    world.shards.end(&shards().collect::<Vec<_>>());
+    world.shards.repeat_late(vec![events[0].clone()], (&[], world.now));
+    assert!(a.events(world.now).is_empty(), "its owner will");
+    let used = world.shards.dispatches(world.now + SECOND).shards;
+    assert_eq!(used.iter().map(|used| used.age_ms).collect::<Vec<_>>(), [1_000]);
+}
