@@ -149,7 +149,9 @@ fn what_a_lagging_node_lacks_is_stable_nowhere() {
     let [to_fast, to_slow] = [&fast, &slow].map(|node| node.attach(&Hello::default(), 1, now));
     let publish = || {
         let ack = Ack::new();
-        [&fast, &slow].map(|node| node.push(&event(), 1, now, Some(&ack)));
+        for node in [&fast, &slow] {
+            node.push(&event(), 1, now, Some(&ack));
+        }
         ack.pay();
         ack
     };
@@ -169,6 +171,7 @@ fn what_a_lagging_node_lacks_is_stable_nowhere() {
     assert_eq!(stable(&to_fast), Some(1));
 
     publish();
+    assert_eq!((stable(&to_fast), stable(&to_slow)), (None, None));
     fast.delivered(&delivered(2), later);
     slow.delivered(&Delivered { position: 2, refused: vec![2], ..Delivered::default() }, later);
     fast.tick(later, false);
