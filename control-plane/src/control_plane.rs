@@ -96,7 +96,9 @@ impl ControlPlane {
         let owner = cluster.life.unwrap_or_else(new_owner);
         let ttl = Duration::from_secs(options.cache_ttl_seconds);
         let cache = Budget::new(ttl, options.cache_bytes_max, metrics.cache_evictions.clone());
-        let (shards, nodes) = (Arc::new(Shards::new(owner, cache)), Arc::new(Nodes::new(owner)));
+        let began = tokio::time::Instant::now().into_std();
+        let shards = Arc::new(Shards::new(owner, cache, began));
+        let nodes = Arc::new(Nodes::new(owner));
         operations.register("dispatch", |registry| shards.register(registry));
         let message_ids = Arc::new(MessageIds::new(random()));
         let warm = operations.condition("nodes");

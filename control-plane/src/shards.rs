@@ -18,7 +18,10 @@ mod tests;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -46,6 +49,9 @@ pub type Key<'a> = (&'a AppId, &'a ChannelName);
 #[derive(Debug)]
 pub struct Shards {
     shards: Box<[Mutex<Shard>]>,
+    /// When the last acknowledged event of each was dispatched: milliseconds since `began`, from 1.
+    seen_through: Box<[AtomicU64]>,
+    began: Instant,
     cache: Budget,
 }
 
@@ -186,9 +192,19 @@ fn in_order(
 impl Shards {
     /// Empty shards, none of them owned.
     #[must_use]
-    pub fn new(owner: OwnerId, cache: Budget) -> Self {
+    pub fn new(owner: OwnerId, cache: Budget, began: Instant) -> Self {
         let ids = (0..SHARDS).filter_map(|number| ShardId::new(number.into()));
-        Self { shards: ids.map(|id| Mutex::new(Shard::new(id, owner))).collect(), cache }
+        let shards = ids.map(|id| Mutex::new(Shard::new(id, owner))).collect();
+        let seen_through = (0..SHARDS).map(|_| AtomicU64::new(0)).collect();
+        Self { shards, seen_through, began, cache }
+    }
+
+    /// An event of this channel that was dispatched at that time is acknowledged: who was not attached
+    /// then, and had somebody in the channel, has a hole.
+    pub fn see_through(&self, (app, channel): Key<'_>, at: Instant) {
+        let shard = ShardId::of(app, channel.as_str()).index();
+        let milliseconds = at.saturating_duration_since(self.began).as_millis() as u64;
+        self.seen_through[shard].fetch_max(milliseconds + 1, Ordering::Relaxed);
     }
 
     fn shard(&self, id: ShardId) -> MutexGuard<'_, Shard> {
@@ -295,15 +311,15 @@ impl Shards {
         }
     }
 
-    /// Where events were dispatched, and how long ago.
+    /// Where events were dispatched that are acknowledged, and how long ago.
     #[must_use]
     pub fn dispatches(&self, now: Instant) -> Dispatches {
-        let age = |(shard, at): (u32, Instant)| {
-            let age = now.saturating_duration_since(at).as_millis();
-            ShardAge { shard, age_ms: age.try_into().unwrap_or(u64::MAX) }
-        };
-        let used = (0..).zip(&self.shards).filter_map(|(id, shard)| Some((id, lock(shard).used?)));
-        Dispatches { shards: used.map(age).collect() }
+        let now = now.saturating_duration_since(self.began).as_millis() as u64 + 1;
+        let seen = (0..).zip(&self.seen_through).filter_map(|(shard, at)| {
+            let at = at.load(Ordering::Relaxed);
+            (at > 0).then(|| ShardAge { shard, age_ms: now.saturating_sub(at) })
+        });
+        Dispatches { shards: seen.collect() }
     }
 
     /// What the cache channels of a shard show.

@@ -103,7 +103,7 @@ impl Attachment {
             node: Arc::clone(&self.node),
             slot: self.slot,
             shared: Arc::clone(&self.shared),
-            progress: Reported { delivered: last.position, ..Reported::default() },
+            progress: Reported::default(),
         };
         let mut client = DispatchServiceClient::new(self.link.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX);

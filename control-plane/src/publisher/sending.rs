@@ -59,8 +59,9 @@ enum What {
 /// What one round of sending waits for.
 #[derive(Debug, Default)]
 struct UnderWay {
-    /// Parts that nodes of ours acknowledge.
+    /// Parts that nodes of ours acknowledge, and since when.
     here: Vec<usize>,
+    since: Option<std::time::Instant>,
     ack: Option<Arc<Ack>>,
     /// Parts that other control planes answer for.
     elsewhere: Vec<(Vec<usize>, Answer)>,
@@ -119,12 +120,20 @@ impl Sending {
         None
     }
 
+    /// The channel of a part.
+    fn channel(&self, number: usize) -> Option<&ChannelName> {
+        match &self.what {
+            What::Message(channel, _) => Some(channel),
+            What::Items(items) => items.iter().flat_map(|item| &item.publish.channels).nth(number),
+        }
+    }
+
     fn send(&mut self, parts: impl IntoIterator<Item = usize>) {
         self.changes.mark_unchanged();
         let ack = Ack::new();
         let eager = self.publisher.parts.nodes.eager();
         let to = To { eager: &eager, ack: Some(&ack), now: now() };
-        let mut under_way = UnderWay::default();
+        let mut under_way = UnderWay { since: Some(to.now), ..UnderWay::default() };
         let mut forwards: Vec<(Forwarder, Vec<usize>, Vec<DispatchedEvent>)> = Vec::new();
         for number in parts {
             let Some((channel, event)) = self.part(number) else { continue };
@@ -181,14 +190,23 @@ impl Sending {
         }
     }
 
+    fn see_through(&self, parts: &[usize], since: std::time::Instant) {
+        for number in parts {
+            if let Some(channel) = self.channel(*number) {
+                self.publisher.parts.shards.see_through((&self.app, channel), since);
+            }
+        }
+    }
+
     /// The parts that must be sent again.
     async fn wait(&mut self) -> Vec<usize> {
-        let UnderWay { here, ack, elsewhere, nowhere } = std::mem::take(&mut self.under_way);
+        let UnderWay { here, since, ack, elsewhere, nowhere } = std::mem::take(&mut self.under_way);
         let mut again = nowhere;
-        if let Some(ack) = ack
-            && !ack.paid().await
-        {
-            again.extend(here);
+        if let Some((ack, since)) = ack.zip(since) {
+            match ack.paid().await {
+                true => self.see_through(&here, since),
+                false => again.extend(here),
+            }
         }
         for (numbers, answer) in elsewhere {
             match answer.await {

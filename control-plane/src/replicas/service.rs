@@ -133,9 +133,16 @@ impl Peering {
                 }
                 Some(Forwarded::Admitted(admitted)) => {
                     let Ok(place) = answers.clone().reserve_owned().await else { return };
+                    let channels: Vec<_> = admitted.events.iter().filter_map(names).collect();
+                    let since = Instant::now().into_std();
                     let (ack, reached) = self.dispatch(admitted);
+                    let shards = Arc::clone(&self.dispatcher.shards);
                     tokio::spawn(async move {
                         let queued = ack.paid().await;
+                        if queued && reached.is_some() {
+                            let keys = channels.iter().map(|(app, channel)| (app, channel));
+                            keys.for_each(|key| shards.see_through(key, since));
+                        }
                         place.send(Ok(answer(id, reached.filter(|_| queued))));
                     });
                 }
@@ -163,6 +170,10 @@ impl Peering {
         let channel = ChannelName::trusted(&event.channel);
         self.dispatcher.shards.keep((&app, &channel), event, Instant::now().into_std());
     }
+}
+
+fn names(event: &DispatchedEvent) -> Option<(AppId, ChannelName)> {
+    Some((AppId::parse(&event.app_id).ok()?, ChannelName::trusted(&event.channel)))
 }
 
 fn answer(id: u64, reached: Option<Vec<Dispatched>>) -> ForwardResponse {

@@ -31,8 +31,6 @@ pub(super) struct Shard {
     /// This control plane owns the shard. Where it does not, it hears all and says nothing, neither to
     /// nodes nor to backends: the owner does.
     pub(super) owned: bool,
-    /// When an event was dispatched last.
-    pub(super) used: Option<Instant>,
     /// Which were lately.
     dispatched: Lately,
     /// Channels that owe something to a node.
@@ -69,7 +67,6 @@ impl Shard {
             apps: HashMap::new(),
             cache: Cache::default(),
             owned: false,
-            used: None,
             dispatched: Lately::default(),
             owing: Vec::new(),
             later: Vec::new(),
@@ -92,9 +89,6 @@ impl Shard {
         mut event: DispatchedEvent,
         Sending { eager, ack, now }: Sending<'_>,
     ) -> Dispatched {
-        if event.notice.is_none() {
-            self.used = Some(now);
-        }
         let entry = self.apps.get_mut(app.as_str()).and_then(|map| map.get_mut(channel.as_str()));
         let mut dispatched = Dispatched::default();
         let (serial, holders) = match entry {

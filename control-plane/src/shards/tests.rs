@@ -75,7 +75,7 @@ impl World {
         let cache = Budget::new(1_000 * SECOND, bytes_max, Counter::default());
         let now = tokio::time::Instant::now().into_std();
         let (apps, _) = Apps::new(1, [Arc::new(app)]);
-        Self { shards: Shards::new(OWNER, cache), apps, now, happenings: Vec::new() }
+        Self { shards: Shards::new(OWNER, cache, now), apps, now, happenings: Vec::new() }
     }
 
     fn cold() -> Self {

@@ -119,8 +119,8 @@ pub(super) struct Reported {
     pub(super) snapshot_ended: bool,
     /// The node closes its sockets.
     pub(super) draining: bool,
-    /// Events up to this position.
-    pub(super) delivered: u64,
+    /// Events up to this position of this stream: one that begins anew counts from where it says.
+    pub(super) delivered: Option<u64>,
 }
 
 impl Up {
@@ -161,15 +161,16 @@ impl Up {
     }
 
     fn acknowledgement(&mut self, progress: &Progress) -> Option<Message> {
-        let position = progress.delivered().max(self.progress.delivered);
+        // A thread that is given something after a pause is behind what was told.
+        let position = progress.delivered().max(self.progress.delivered.unwrap_or(0));
         let mut rest = self.shared.rest();
         let covered = rest.refused.partition_point(|refused| *refused <= position);
         let refused: Vec<u64> = rest.refused.drain(..covered).collect();
         let stale = std::mem::take(&mut rest.stale);
-        if position == self.progress.delivered && stale.is_empty() && refused.is_empty() {
+        if self.progress.delivered == Some(position) && stale.is_empty() && refused.is_empty() {
             return None;
         }
-        self.progress.delivered = position;
+        self.progress.delivered = Some(position);
         Some(Message::Delivered(Delivered { position, stale, refused }))
     }
 }

@@ -61,11 +61,12 @@ pub fn deliveries(history: &History, from: At, until: At, of: impl Fn(u32) -> bo
 }
 
 /// The longest that any socket has heard nothing of a channel that it is in, in a silence that
-/// touches this time. Only channels in which there is always something going on.
+/// touches this time. Only channels of the first app in which there is always something going on: in the
+/// other app's of the same name there is not.
 #[must_use]
 pub fn silence(history: &History, channels: &[u32], from: At, until: At) -> At {
     let mut longest = 0;
-    for socket in &history.sockets {
+    for socket in history.sockets.iter().filter(|socket| socket.app == 0) {
         for channel in channels {
             let mut last = None;
             for entry in socket.entries.iter().filter(|entry| entry.channel == *channel) {

@@ -267,6 +267,8 @@ fn what_is_dispatched_again_says_where_it_stood() {
     world.shards.end(&shards().collect::<Vec<_>>());
     world.shards.repeat_late(vec![events[0].clone()], (&[], world.now));
     assert!(a.events(world.now).is_empty(), "its owner will");
+    assert!(world.shards.dispatches(world.now).shards.is_empty(), "nothing is acknowledged");
+    world.shards.see_through((&app_id(), &name("room")), world.now);
     let used = world.shards.dispatches(world.now + SECOND).shards;
     assert_eq!(used.iter().map(|used| used.age_ms).collect::<Vec<_>>(), [1_000]);
 }
