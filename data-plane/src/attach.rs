@@ -241,7 +241,7 @@ impl Attachment {
         }
         warn!(
             channels = missed.len(),
-            "a control plane that was out of reach has dispatched there"
+            "a control plane that was out of reach has seen events through there"
         );
         self.node.metrics.holes.inc_by(missed.len() as u64);
         let mut batch = Batch::new(&self.node, &[], now);

@@ -316,15 +316,15 @@ pub struct Claim {
     #[prost(message, repeated, tag = "2")]
     pub shards: ::prost::alloc::vec::Vec<ShardEpoch>,
 }
-/// In which shards the sender has dispatched events, now or in a former epoch. It follows Welcome: what was
-/// dispatched while the node was not attached, in channels that somebody there was in, is a hole. Their
-/// sockets are closed.
+/// In which shards the sender has dispatched events that are acknowledged, now or in a former epoch. It
+/// follows Welcome: what was dispatched while the node was not attached, in channels that somebody there was
+/// in, is a hole. Their sockets are closed.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Dispatches {
     #[prost(message, repeated, tag = "1")]
     pub shards: ::prost::alloc::vec::Vec<ShardAge>,
 }
-/// When a shard was last used.
+/// When the last of those events of a shard was dispatched.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ShardAge {
     #[prost(uint32, tag = "1")]
