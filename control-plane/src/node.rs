@@ -439,11 +439,14 @@ impl Node {
         let mut state = self.state();
         if !state.attached {
             let gone = now.saturating_duration_since(state.lost_at) >= GRACE;
+            if gone {
+                state.give_up(now);
+            }
             return if gone { Ticked::Gone } else { Ticked::Steady };
         }
         if now.saturating_duration_since(state.heard) >= GRACE {
             // Its connection stands, but what waits for it has been overtaken.
-            state.detach(now);
+            state.give_up(now);
             drop(state);
             self.waker.wake();
             return Ticked::Gone;
@@ -539,6 +542,12 @@ impl State {
         if self.gap {
             self.queue.clear();
         }
+    }
+
+    /// What waits for it is lost: nobody keeps it in mind, though a stream that is dead holds the node.
+    fn give_up(&mut self, now: Instant) {
+        self.gap = true;
+        self.detach(now);
     }
 
     fn lags(&self, now: Instant) -> bool {

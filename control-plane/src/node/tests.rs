@@ -192,3 +192,16 @@ fn who_was_given_up_before_it_was_sent_anything_has_a_gap() {
     let Poll::Ready(Some(response)) = node.poll_down(again.number, &context) else { panic!() };
     assert!(matches!(response.down, Some(Down::Welcome(Welcome { gap: true, .. }))));
 }
+
+#[test]
+fn what_a_node_lacks_that_is_given_up_is_stable_though_its_stream_stands() {
+    let now = start();
+    let node = Arc::new(Node::new(NodeId("n".into()), BootId(1), now));
+    let _stream = node.attach(&Hello::default(), 1, now);
+    let ack = Ack::new();
+    node.push(&event(), 1, now, Some(&ack));
+    ack.pay();
+    assert!(!ack.is_everywhere());
+    assert_eq!(node.tick(now + GRACE, false), Ticked::Gone);
+    assert!(ack.is_everywhere());
+}
