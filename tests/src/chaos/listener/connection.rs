@@ -128,7 +128,8 @@ impl Connection {
                         break Some(end);
                     }
                 }
-                _ = restless.tick(), if self.missing == 0 => {
+                // Once nobody publishes, who is there is counted.
+                _ = restless.tick(), if self.missing == 0 && !scene.published.is_cancelled() => {
                     if self.leave().await.is_none() {
                         break Some(End::Lost);
                     }
