@@ -79,7 +79,8 @@ struct State {
     queue: Queue,
     /// The position up to which all is stable, as the node was told.
     told_stable: u64,
-    stable_due: bool,
+    /// The one that it is told next.
+    stable_due: Option<u64>,
     /// Shards that this control plane takes, and the node has not been told of yet.
     claims: VecDeque<Claim>,
     /// The last round that the node was told of, and the last that it has answered.
@@ -139,7 +140,7 @@ impl Node {
             gap: false,
             queue: Queue::new(now),
             told_stable: 0,
-            stable_due: false,
+            stable_due: None,
             claims: VecDeque::new(),
             claimed: (0, 0),
             dispatches: None,
@@ -457,8 +458,9 @@ impl Node {
             return Ticked::Lagging;
         }
         let overdue = state.queue.release_overdue(now);
-        state.stable_due = state.queue.stable(now) > state.told_stable && !partial;
-        let wake = state.stable_due;
+        let stable = state.queue.stable(now);
+        state.stable_due = (stable > state.told_stable && !partial).then_some(stable);
+        let wake = state.stable_due.is_some();
         drop(state);
         if wake {
             self.waker.wake();
@@ -578,9 +580,9 @@ impl State {
         if let Some(claim) = self.claims.pop_front() {
             return Some(Down::Claim(claim));
         }
-        if std::mem::take(&mut self.stable_due) {
-            self.told_stable = self.queue.last_stable();
-            return Some(Down::Stable(Stable { position: self.told_stable }));
+        if let Some(position) = self.stable_due.take() {
+            self.told_stable = position;
+            return Some(Down::Stable(Stable { position }));
         }
         if !self.totals.is_empty() {
             let totals = self.totals.drain();

@@ -118,15 +118,7 @@ impl Nodes {
         self.known().by_id.values().map(|node| (Arc::clone(node), node.mark())).collect()
     }
 
-    /// The names of nodes that are attached.
-    #[must_use]
-    pub fn attached(&self) -> Vec<String> {
-        let known = self.known();
-        let attached = known.by_id.values().filter(|node| node.is_attached());
-        attached.map(|node| node.id.to_string()).collect()
-    }
-
-    /// The names of those that have been heard lately.
+    /// The names of nodes that are attached and have been heard lately.
     #[must_use]
     pub fn reached(&self, now: Instant) -> Vec<String> {
         let known = self.known();

@@ -300,8 +300,7 @@ impl Publisher {
     /// Dispatches an event that another control plane has admitted; `None` where the shard is not this
     /// one's.
     pub fn send_one(&self, event: DispatchedEvent, to: To<'_>) -> Option<Dispatched> {
-        let app = AppId::parse(&event.app_id).ok()?;
-        let channel = ChannelName::trusted(&event.channel);
+        let (app, channel) = event.names()?;
         self.send(&app, &channel, event, to).ok()
     }
 

@@ -295,8 +295,7 @@ impl Shards {
         mut event: DispatchedEvent,
         (eager, now): (&[Arc<Node>], Instant),
     ) {
-        let Ok(app) = AppId::parse(&event.app_id) else { return };
-        let channel = ChannelName::trusted(&event.channel);
+        let Some((app, channel)) = event.names() else { return };
         event.keep_origin(0);
         let ack = Ack::new();
         let sending = Sending { eager, ack: Some(&ack), now };

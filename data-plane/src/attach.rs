@@ -208,7 +208,9 @@ impl Attachment {
                 (Passage::Free, Turn::Over, _) | (Passage::Again, ..) => {}
                 (Passage::Free, Turn::Missed, threads) => {
                     self.node.metrics.holes.inc();
-                    batch.tell_of_hole_in(&event, threads);
+                    if let Some(channel) = event.names() {
+                        batch.tell_of_hole(channel, threads);
+                    }
                 }
                 (Passage::Refused(in_force), ..) => self.shared.refuse(in_force, position),
             }
@@ -226,10 +228,10 @@ impl Attachment {
     /// here was in: they are told.
     fn tell_of_holes(&self, dispatches: &Dispatches, last: Last) {
         let now = Instant::now().into_std();
+        let here = last.ended.filter(|_| last.known == 0);
         let mut used = vec![None; usize::from(SHARDS)];
         for ShardAge { shard, age_ms } in &dispatches.shards {
             let at = now.checked_sub(Duration::from_millis(*age_ms));
-            let here = last.ended.filter(|_| last.known == 0);
             let missed = at.filter(|at| here.is_none_or(|ended| *at + QUEUED_MAX > ended));
             if let Some((shard, at)) = ShardId::new(*shard).zip(missed) {
                 used[shard.index()] = Some(at);

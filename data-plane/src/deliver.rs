@@ -74,7 +74,7 @@ impl<'a> Batch<'a> {
 
     /// What later subscribers of a cache channel see: it shows no tags.
     fn keep(&mut self, event: &DispatchedEvent, frame: &Bytes, tags_shown: bool) {
-        let Some((app, channel)) = names(event) else {
+        let Some((app, channel)) = event.names() else {
             return;
         };
         let frame = match tags_shown {
@@ -111,7 +111,7 @@ impl<'a> Batch<'a> {
     }
 
     fn apply(&mut self, event: &DispatchedEvent, notice: Notice, threads: Threads) {
-        let Some((app, channel)) = names(event) else {
+        let Some((app, channel)) = event.names() else {
             return;
         };
         match notice {
@@ -150,14 +150,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Tells all subscribers of an event's channel to come back: they have missed it.
-    pub fn tell_of_hole_in(&mut self, event: &DispatchedEvent, threads: Threads) {
-        if let Some(channel) = names(event) {
-            self.tell_of_hole(channel, threads);
-        }
-    }
-
-    /// Tells all subscribers of a channel to come back.
+    /// Tells all subscribers of a channel to come back: they have missed something.
     pub fn tell_of_hole(&mut self, channel: ChannelKey, threads: Threads) {
         self.close(channel, CloseCode::Drain, threads);
     }
@@ -221,11 +214,6 @@ fn span(event: &DispatchedEvent) -> Span {
     let mut span = Span::child("node deliver", &event.traceparent);
     span.set("carillon.message_id", || Hex(&event.message_id).to_string());
     span
-}
-
-fn names(event: &DispatchedEvent) -> Option<ChannelKey> {
-    let app = AppId::parse(&event.app_id).ok()?;
-    Some((app, ChannelName::trusted(&event.channel)))
 }
 
 fn member(member: Member) -> (UserId, UserInfo) {

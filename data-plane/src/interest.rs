@@ -171,7 +171,7 @@ impl Interest {
     /// Whether events of a channel arrive for certain.
     #[must_use]
     pub fn is_certain(&self, app: &AppId, channel: &ChannelName) -> bool {
-        let entry = self.channels.get(app).and_then(|entries| entries.get(channel));
+        let entry = self.find(app.as_str(), channel.as_str());
         entry.is_some_and(|entry| self.streams.certain() >= entry.since)
     }
 
@@ -222,6 +222,10 @@ impl Interest {
         member.info.is_some().then_some(member.version)
     }
 
+    fn find(&self, app: &str, channel: &str) -> Option<&Entry> {
+        self.channels.get(app)?.get(channel)
+    }
+
     fn entry(&mut self, app: &AppId, channel: &ChannelName, version: u64) -> &mut Entry {
         let threads = self.threads;
         let entries = self.channels.entry(app.clone()).or_default();
@@ -248,17 +252,15 @@ impl Interest {
     /// The threads with a subscriber of a channel.
     #[must_use]
     pub fn threads(&self, app: &str, channel: &str) -> Threads {
-        let entry = self.channels.get(app).and_then(|entries| entries.get(channel));
-        entry.map_or(0, Entry::threads)
+        self.find(app, channel).map_or(0, Entry::threads)
     }
 
     /// The threads where somebody watches the user of a channel.
     #[must_use]
     pub fn watching_threads(&self, app: &str, channel: &str) -> Threads {
-        let entry = self.channels.get(app).and_then(|entries| entries.get(channel));
+        let entry = self.find(app, channel);
         let watchers = entry.and_then(|entry| entry.watchers.as_deref()).unwrap_or_default();
-        let watching = watchers.iter().enumerate().filter(|(_, count)| **count > 0);
-        watching.fold(0, |threads, (thread, _)| threads | 1 << thread)
+        nonzero(watchers)
     }
 
     /// A connection of an app opens, unless the app has `limit` over all nodes already.
@@ -323,7 +325,7 @@ impl Interest {
             report.sequence = *version;
             match subject {
                 Subject::Channel(app, channel) => {
-                    let entry = self.channels.get(app).and_then(|entries| entries.get(channel));
+                    let entry = self.find(app.as_str(), channel.as_str());
                     report.channels.push(ChannelInterest {
                         app_id: app.to_string(),
                         channel: channel.to_string(),
@@ -395,7 +397,7 @@ impl Interest {
     pub fn begun_before(&self, by_shard: &[Option<Instant>], known: u64) -> Vec<Confirmed> {
         let begun = self.changes.range(known + 1..).filter_map(|(_, subject)| {
             let Subject::Channel(app, channel) = subject else { return None };
-            let entry = self.channels.get(app)?.get(channel)?;
+            let entry = self.find(app.as_str(), channel.as_str())?;
             let at = by_shard[ShardId::of(app, channel.as_str()).index()]?;
             let is_one = entry.since > known && entry.total() > 0 && entry.passed.begun_before(at);
             let channel = (app.clone(), channel.clone());
@@ -535,8 +537,7 @@ impl Interest {
 
 impl Entry {
     fn threads(&self) -> Threads {
-        let occupied = self.subscriptions.iter().enumerate().filter(|(_, count)| **count > 0);
-        occupied.fold(0, |threads, (thread, _)| threads | 1 << thread)
+        nonzero(&self.subscriptions)
     }
 
     fn total(&self) -> u32 {
@@ -555,4 +556,10 @@ impl Entry {
     fn is_gone(&self) -> bool {
         !self.is_wanted() && !self.is_watched()
     }
+}
+
+/// The threads whose count is not 0.
+fn nonzero(counts: &[u32]) -> Threads {
+    let some = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+    some.fold(0, |threads, (thread, _)| threads | 1 << thread)
 }

@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use model::{
-    App, AppId, AppKey, AppSecret, Draft, Features, InfoWanted, Limits, MessageId, MessageLimit,
-    OriginPattern, Quota, Reason, Rejection, Secrets, SocketId,
+    App, AppId, AppKey, AppSecret, ChannelName, Draft, Features, InfoWanted, Limits, MessageId,
+    MessageLimit, OriginPattern, Quota, Reason, Rejection, Secrets, SocketId,
 };
 
 use crate::{internal, v1};
@@ -53,6 +53,14 @@ impl From<SocketId> for internal::ExcludedSocket {
 impl From<internal::ExcludedSocket> for SocketId {
     fn from(id: internal::ExcludedSocket) -> Self {
         Self { left: id.left, right: id.right }
+    }
+}
+
+impl internal::DispatchedEvent {
+    /// Whose channel it is for; `None` where that is no app's id.
+    #[must_use]
+    pub fn names(&self) -> Option<(AppId, ChannelName)> {
+        Some((AppId::parse(&self.app_id).ok()?, ChannelName::trusted(&self.channel)))
     }
 }
 

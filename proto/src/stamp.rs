@@ -1,6 +1,12 @@
 //! Where an event stands among those of its channel.
 
+use std::time::Duration;
+
 use crate::internal::{DispatchedEvent, Origin};
+
+/// How long nodes keep an event for the next owner of its shard. An owner that dies is replaced by then:
+/// all of them may die at once, and wait for their nodes.
+pub const UNSTABLE_MAX: Duration = Duration::from_secs(8);
 
 /// Epochs come first, then owners, then serials.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -48,8 +48,7 @@ impl Dispatcher {
     /// Another control plane has sent a client's event on to this one, as the owner. Where it is not, the
     /// event has met a change of owners and waits for the end of it.
     pub fn relay_forwarded(&self, event: DispatchedEvent) {
-        let Ok(app) = AppId::parse(&event.app_id) else { return };
-        let channel = ChannelName::trusted(&event.channel);
+        let Some((app, channel)) = event.names() else { return };
         if let Some(event) = self.dispatch_relayed((&app, &channel), event) {
             self.wait_for_owner(event);
         }
@@ -59,8 +58,7 @@ impl Dispatcher {
     pub(super) fn flush_relays(&self) {
         let mut waiting = self.relays.waiting();
         while let Some(event) = waiting.pop_front() {
-            let Ok(app) = AppId::parse(&event.app_id) else { continue };
-            let channel = ChannelName::trusted(&event.channel);
+            let Some((app, channel)) = event.names() else { continue };
             if let Some(event) = self.relay_from((&app, &channel), event) {
                 waiting.push_front(event);
                 return;

@@ -20,7 +20,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proto::internal::{Delivered, Dispatch, DispatchedEvent, notice::Notice};
+use proto::{
+    internal::{Delivered, Dispatch, DispatchedEvent, notice::Notice},
+    stamp::UNSTABLE_MAX,
+};
 
 use super::LAG_MAX;
 use crate::{
@@ -42,8 +45,6 @@ const ROOM: Room = Room { items: 512, load: 16 << 20 };
 /// event is larger.
 const MESSAGE_EVENTS_MAX: usize = 256;
 const MESSAGE_BYTES_MAX: usize = 256 << 10;
-/// Nodes keep an event no longer for the next owner.
-const UNSTABLE_MAX: Duration = Duration::from_secs(8);
 /// An event costs this much besides its text.
 const EVENT_OVERHEAD_BYTES: usize = 200;
 
@@ -59,8 +60,6 @@ pub(super) struct Queue {
     acknowledged: u64,
     /// What this node has acknowledged and not all others have, by position.
     unstable: VecDeque<Unstable>,
-    /// The position up to which all is stable.
-    stable: u64,
     bytes: usize,
     pushed: u64,
     /// The version of the node's interest that was taken note of last.
@@ -158,7 +157,6 @@ impl Queue {
             sent: 0,
             acknowledged: 0,
             unstable: VecDeque::new(),
-            stable: 0,
             bytes: 0,
             pushed: 0,
             heard: 0,
@@ -326,13 +324,7 @@ impl Queue {
         };
         while self.unstable.pop_front_if(is_over).is_some() {}
         let first = self.unstable.front().map(|unstable| unstable.position - 1);
-        self.stable = first.unwrap_or(u64::MAX).min(self.acknowledged);
-        self.stable
-    }
-
-    /// That position when it was looked at last.
-    pub(super) fn last_stable(&self) -> u64 {
-        self.stable
+        first.unwrap_or(u64::MAX).min(self.acknowledged)
     }
 
     /// All of the node's interest up to this version is known.

@@ -56,13 +56,21 @@ enum What {
     Message(ChannelName, Box<DispatchedEvent>),
 }
 
+/// One event for one channel.
+#[derive(Clone, Copy, Debug)]
+enum Part<'a> {
+    /// The item's event for its channel of this number.
+    Item(&'a Item, usize),
+    Message(&'a DispatchedEvent),
+}
+
 /// What one round of sending waits for.
 #[derive(Debug, Default)]
 struct UnderWay {
-    /// Parts that nodes of ours acknowledge, and since when.
+    /// Parts that nodes of ours acknowledge.
     here: Vec<usize>,
-    since: Option<std::time::Instant>,
-    ack: Option<Arc<Ack>>,
+    /// Their acknowledgement, and since when it is waited for.
+    ack: Option<(Arc<Ack>, std::time::Instant)>,
     /// Parts that other control planes answer for.
     elsewhere: Vec<(Vec<usize>, Answer)>,
     /// Parts without an owner at present.
@@ -104,27 +112,28 @@ impl Sending {
         sending
     }
 
-    /// The event of a part and its channel.
-    fn part(&self, number: usize) -> Option<(&ChannelName, DispatchedEvent)> {
+    /// What a part is of, and its channel.
+    fn part(&self, number: usize) -> Option<(&ChannelName, Part<'_>)> {
         let items = match &self.what {
-            What::Message(channel, message) => return Some((channel, (**message).clone())),
+            What::Message(channel, message) => return Some((channel, Part::Message(message))),
             What::Items(items) => items,
         };
         let mut rest = number;
-        for Item { publish, kept, .. } in items {
-            if let Some(channel) = publish.channels.get(rest) {
-                return Some((channel, event::published(&self.app, (publish, rest), *kept)));
+        for item in items {
+            if let Some(channel) = item.publish.channels.get(rest) {
+                return Some((channel, Part::Item(item, rest)));
             }
-            rest -= publish.channels.len();
+            rest -= item.publish.channels.len();
         }
         None
     }
 
-    /// The channel of a part.
-    fn channel(&self, number: usize) -> Option<&ChannelName> {
-        match &self.what {
-            What::Message(channel, _) => Some(channel),
-            What::Items(items) => items.iter().flat_map(|item| &item.publish.channels).nth(number),
+    fn event(&self, part: Part<'_>) -> DispatchedEvent {
+        match part {
+            Part::Message(message) => message.clone(),
+            Part::Item(item, place) => {
+                event::published(&self.app, (&item.publish, place), item.kept)
+            }
         }
     }
 
@@ -132,12 +141,13 @@ impl Sending {
         self.changes.mark_unchanged();
         let ack = Ack::new();
         let eager = self.publisher.parts.nodes.eager();
-        let to = To { eager: &eager, ack: Some(&ack), now: now() };
-        let mut under_way = UnderWay { since: Some(to.now), ..UnderWay::default() };
+        let since = now();
+        let to = To { eager: &eager, ack: Some(&ack), now: since };
+        let mut under_way = UnderWay::default();
         let mut forwards: Vec<(Forwarder, Vec<usize>, Vec<DispatchedEvent>)> = Vec::new();
         for number in parts {
-            let Some((channel, event)) = self.part(number) else { continue };
-            let event = match self.publisher.send(&self.app, channel, event, to) {
+            let Some((channel, part)) = self.part(number) else { continue };
+            let event = match self.publisher.send(&self.app, channel, self.event(part), to) {
                 Ok(dispatched) => {
                     self.reached[number] = dispatched;
                     under_way.here.push(number);
@@ -165,7 +175,7 @@ impl Sending {
             }
         }
         ack.pay();
-        under_way.ack = Some(ack);
+        under_way.ack = Some((ack, since));
         self.under_way = under_way;
     }
 
@@ -192,7 +202,7 @@ impl Sending {
 
     fn see_through(&self, parts: &[usize], since: std::time::Instant) {
         for number in parts {
-            if let Some(channel) = self.channel(*number) {
+            if let Some((channel, _)) = self.part(*number) {
                 self.publisher.parts.shards.see_through((&self.app, channel), since);
             }
         }
@@ -200,9 +210,9 @@ impl Sending {
 
     /// The parts that must be sent again.
     async fn wait(&mut self) -> Vec<usize> {
-        let UnderWay { here, since, ack, elsewhere, nowhere } = std::mem::take(&mut self.under_way);
+        let UnderWay { here, ack, elsewhere, nowhere } = std::mem::take(&mut self.under_way);
         let mut again = nowhere;
-        if let Some((ack, since)) = ack.zip(since) {
+        if let Some((ack, since)) = ack {
             match ack.paid().await {
                 true => self.see_through(&here, since),
                 false => again.extend(here),

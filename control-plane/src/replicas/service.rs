@@ -3,7 +3,7 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::Stream;
-use model::{AppId, ChannelName};
+use model::AppId;
 use proto::{
     internal::{
         Admitted, DispatchedEvent, FollowRequest, FollowResponse, ForwardRequest, ForwardResponse,
@@ -133,7 +133,8 @@ impl Peering {
                 }
                 Some(Forwarded::Admitted(admitted)) => {
                     let Ok(place) = answers.clone().reserve_owned().await else { return };
-                    let channels: Vec<_> = admitted.events.iter().filter_map(names).collect();
+                    let channels: Vec<_> =
+                        admitted.events.iter().filter_map(DispatchedEvent::names).collect();
                     let since = Instant::now().into_std();
                     let (ack, reached) = self.dispatch(admitted);
                     let shards = Arc::clone(&self.dispatcher.shards);
@@ -166,14 +167,9 @@ impl Peering {
     }
 
     fn keep(&self, event: &DispatchedEvent) {
-        let Ok(app) = AppId::parse(&event.app_id) else { return };
-        let channel = ChannelName::trusted(&event.channel);
+        let Some((app, channel)) = event.names() else { return };
         self.dispatcher.shards.keep((&app, &channel), event, Instant::now().into_std());
     }
-}
-
-fn names(event: &DispatchedEvent) -> Option<(AppId, ChannelName)> {
-    Some((AppId::parse(&event.app_id).ok()?, ChannelName::trusted(&event.channel)))
 }
 
 fn answer(id: u64, reached: Option<Vec<Dispatched>>) -> ForwardResponse {

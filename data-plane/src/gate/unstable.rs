@@ -3,14 +3,15 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use foldhash::{HashSet, HashSetExt as _};
-use proto::internal::{DataForm, DispatchedEvent};
+use proto::{
+    internal::{DataForm, DispatchedEvent},
+    stamp::UNSTABLE_MAX,
+};
 
-/// An owner that dies is replaced by then: all of them may die at once, and wait for their nodes.
-const KEPT_FOR: Duration = Duration::from_secs(8);
 /// Bytes of all of them at most.
 const BYTES_MAX: usize = 8 << 20;
 /// An event costs this much besides its texts.
@@ -73,7 +74,7 @@ impl Unstable {
     pub(super) fn expire(&mut self, now: Instant) {
         let owners: Vec<u64> = self.by_owner.keys().copied().collect();
         for owner in owners {
-            self.drop_while(owner, |kept| now.saturating_duration_since(kept.at) >= KEPT_FOR);
+            self.drop_while(owner, |kept| now.saturating_duration_since(kept.at) >= UNSTABLE_MAX);
         }
     }
 
@@ -158,9 +159,9 @@ mod tests {
         assert_eq!(claimed(&unstable, 5, &[1]), [""; 0]);
         unstable.settle(1, 3);
         assert_eq!(claimed(&unstable, 5, &[7, 9]), ["a", "d", "e"]);
-        unstable.expire(now + KEPT_FOR / 2);
+        unstable.expire(now + UNSTABLE_MAX / 2);
         assert_eq!(unstable.size().0, 4);
-        unstable.expire(now + KEPT_FOR);
+        unstable.expire(now + UNSTABLE_MAX);
         assert_eq!(unstable.size(), (0, 0));
     }
 

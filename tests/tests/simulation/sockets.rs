@@ -14,7 +14,7 @@ use data_plane::{
     wire,
 };
 use data_plane_core::{CloseCode, Hub, Member, SocketKey, Subscribed, Subscription, Unsubscribed};
-use model::{AppId, ChannelName, ShardId, UserId};
+use model::{AppId, ChannelName, ShardId, SocketId, UserId};
 use serde_json::Value;
 use tests::{
     chance::Chance,
@@ -137,13 +137,9 @@ impl Thread {
         for step in steps {
             match step {
                 Step::Push(delivery) => {
-                    let mut keys = Vec::new();
                     let (app, channel) = (&*delivery.app, &*delivery.channel);
-                    self.hub.deliver(app, channel, delivery.excluded, |key| keys.push(key));
-                    // The hub's order is none.
-                    keys.sort_by_key(|key| key.index);
                     let what = what(&wire::payload(&delivery.frame));
-                    for key in keys {
+                    for key in self.listeners((app, channel), delivery.excluded) {
                         if let Some(open) = self.open(key) {
                             self.recorder.note(open.number, number(channel), what.clone());
                         }
@@ -157,16 +153,25 @@ impl Thread {
                     }
                 }
                 Step::Close { app, channel, code } => {
-                    let mut keys = Vec::new();
-                    self.hub.deliver(app.as_str(), channel.as_str(), None, |key| keys.push(key));
-                    keys.sort_by_key(|key| key.index);
-                    for key in keys {
+                    for key in self.listeners((app.as_str(), channel.as_str()), None) {
                         self.close(key.index as usize, End::Closed(code.number()), now);
                     }
                 }
                 Step::Watched { .. } => {}
             }
         }
+    }
+
+    /// Who is in a channel, but for one socket; the hub's own order is none.
+    fn listeners(
+        &mut self,
+        (app, channel): (&str, &str),
+        excluded: Option<SocketId>,
+    ) -> Vec<SocketKey> {
+        let mut keys = Vec::new();
+        self.hub.deliver(app, channel, excluded, |key| keys.push(key));
+        keys.sort_by_key(|key| key.index);
+        keys
     }
 
     fn open(&self, key: SocketKey) -> Option<&Open> {
