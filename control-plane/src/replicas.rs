@@ -325,6 +325,7 @@ impl Replicas {
     pub fn claimed(&self, node: &Arc<Node>, answer: Claimed, now: Instant) {
         let mut state = self.state();
         state.ownership.refused(&answer.stale);
+        self.shards.inherit(&answer.places, now);
         let late = state.rounds.recover(answer.round, answer.events);
         self.metrics.recovered_late.inc_by(late.len() as u64);
         if !late.is_empty() {

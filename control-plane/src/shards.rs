@@ -28,7 +28,7 @@ use std::{
 use model::{App, AppId, Apps, ChannelName, Limits, OwnerId, SHARDS, ShardId, UserId, UserInfo};
 use prometheus_client::registry::Registry;
 use proto::{
-    internal::{DispatchedEvent, Dispatches, ShardAge},
+    internal::{DispatchedEvent, Dispatches, EventPlace, ShardAge},
     plane::metrics::reading::{self, Name},
 };
 
@@ -269,6 +269,15 @@ impl Shards {
             shard.begin(*epoch, now);
             let recovered = by_shard.remove(&u32::from(id.number())).unwrap_or_default();
             recovered.into_iter().for_each(|event| self.repeat(&mut shard, event, (eager, now)));
+        }
+    }
+
+    /// Where former owners' events stood, of which publishers may not have been answered.
+    pub fn inherit(&self, places: &[EventPlace], now: Instant) {
+        for place in places {
+            if let Some(id) = ShardId::new(place.shard) {
+                self.shard(id).dispatched.inherit(place, now);
+            }
         }
     }
 

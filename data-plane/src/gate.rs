@@ -2,13 +2,14 @@
 //! ids, the events that may have to be dispatched again.
 
 mod message_ids;
+mod places;
 mod unstable;
 
 use std::time::Instant;
 
 use foldhash::HashSet;
 use model::ShardId;
-use proto::internal::{Claim, DispatchedEvent, ShardEpoch};
+use proto::internal::{Claim, DispatchedEvent, EventPlace, ShardEpoch};
 
 use self::{message_ids::MessageIds, unstable::Unstable};
 use crate::{fence::Fence, metrics::NodeMetrics};
@@ -45,6 +46,8 @@ pub struct Taken {
     pub stale: Vec<ShardEpoch>,
     /// What the new owner dispatches again.
     pub events: Vec<DispatchedEvent>,
+    /// Where other events stood that may be published again.
+    pub places: Vec<EventPlace>,
 }
 
 impl Gate {
@@ -102,13 +105,15 @@ impl Gate {
         let shards = claim.shards.iter().map(|claimed| claimed.shard);
         let taken = shards.filter(|shard| !lost.contains(shard)).collect();
         self.metrics.claims.inc();
-        Taken { round: claim.round, stale, events: self.unstable.claimed(owner, &taken, now) }
+        let events = self.unstable.claimed(owner, &taken, now);
+        let places = self.unstable.places(&taken, now);
+        Taken { round: claim.round, stale, events, places }
     }
 
     /// Forgets what is old.
     pub fn expire(&mut self, now: Instant) {
         self.metrics.ids_evicted.inc_by(self.ids.expire(now));
-        self.unstable.expire(now);
+        self.metrics.places_dropped.inc_by(self.unstable.expire(now));
         let (events, bytes) = self.unstable.size();
         self.metrics.unstable_events.set(events as i64);
         self.metrics.unstable_bytes.set(bytes as i64);
@@ -167,13 +172,15 @@ mod tests {
         let mut again = event(1, 1, 11);
         again.keep_origin(0);
         assert_eq!(taken.events, [again]);
+        let settled = taken.places.iter().map(|place| convert::id_from_bytes(&place.message_id));
+        assert_eq!(settled.collect::<Vec<_>>(), [Some(10)]);
         let in_force = ShardEpoch { shard: 7, epoch: 2, owner: 2 };
         assert_eq!(gate.pass(1, &event(1, 1, 12), (3, now)), Passage::Refused(in_force));
         assert_eq!(gate.pass(1, &event(1, 1, 11), (4, now)), Passage::Again, "stale, but here");
         assert_eq!(gate.pass(2, &event(2, 2, 11), (1, now)), Passage::Again);
         assert_eq!(gate.pass(2, &event(2, 2, 12), (2, now)), Passage::Free, "refused is not seen");
         let late = gate.claim(1, &claim(5, 2, 1), now);
-        assert_eq!(late, Taken { round: 5, stale: vec![in_force], events: vec![] });
+        assert_eq!(late, Taken { round: 5, stale: vec![in_force], ..Taken::default() });
         let next = gate.claim(3, &claim(1, 3, 3), now).events;
         assert_eq!(next.len(), 2, "the second owner had not settled them: {next:?}");
     }

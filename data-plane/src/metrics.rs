@@ -63,6 +63,8 @@ pub struct NodeMetrics {
     pub unstable_bytes: Gauge,
     /// Those given up because they were too large.
     pub unstable_dropped: Counter,
+    /// Places of events forgotten before their time, because there were too many.
+    pub places_dropped: Counter,
     /// Claims of shards answered.
     pub claims: Counter,
     /// Control planes with a stream.
@@ -144,6 +146,7 @@ impl Default for NodeMetrics {
             unstable_events: Gauge::default(),
             unstable_bytes: Gauge::default(),
             unstable_dropped: Counter::default(),
+            places_dropped: Counter::default(),
             claims: Counter::default(),
             attached: Gauge::default(),
             detached: Counter::default(),
@@ -258,6 +261,8 @@ fn register_counters(metrics: &NodeMetrics, registry: &mut Registry) {
     counter("message_ids_evicted", "Ids forgotten, too many", &metrics.ids_evicted);
     let dropped = &metrics.unstable_dropped;
     counter("unstable_dropped", "Events not kept for a takeover, too large", dropped);
+    let dropped = &metrics.places_dropped;
+    counter("places_dropped", "Places of events forgotten before their time, too many", dropped);
     counter("claims", "Claims of shards answered", &metrics.claims);
     let help = "Filters evaluated: one for all subscribers of a thread who have the same";
     counter("filter_evaluations", help, &metrics.filters_tried);

@@ -1,7 +1,8 @@
 //! One shard thread: its sockets, its hub, its timers. Single-threaded from end to end.
 //!
 //! Each turn: read what sockets sent, run the commands in the inbox, fire the timers, and then write
-//! once to every socket that has something waiting: events that wait together leave in one write.
+//! once to every socket that has something waiting: events that wait together leave in one write. Where
+//! many wait, commands come in between, and apps take turns.
 
 mod copies;
 mod listing;
@@ -9,6 +10,7 @@ mod measure;
 mod relief;
 mod sessions;
 mod subscriptions;
+mod turns;
 mod watchers;
 
 use std::{
@@ -23,7 +25,8 @@ use model::{Apps, ChannelName, ShardId};
 use slab::Slab;
 use tracing::debug;
 
-use self::{copies::Copies, watchers::Watchers};
+pub use self::turns::Lane;
+use self::{copies::Copies, turns::Turns, watchers::Watchers};
 use crate::{
     inbox::{Command, Delivery, Inbox, Progress, Step},
     ledger::Ledger,
@@ -39,6 +42,8 @@ const WAKE: Token = Token(usize::MAX);
 const READ_BUDGET: u32 = 32;
 /// From this many sockets on, a flush waits for a moment for more to write.
 const COALESCE_SOCKETS: usize = 64;
+/// So many sockets are written before commands and what sockets sent have their turn: some milliseconds.
+const FLUSH_SOCKETS: usize = 512;
 /// A close frame has this long to reach its peer.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Resolution of timeouts.
@@ -65,7 +70,9 @@ pub struct Shard {
     generation: u32,
     wheel: Wheel,
     /// Sockets with something to write.
-    dirty: Vec<SocketKey>,
+    dirty: Turns,
+    /// Since when the oldest command waits whose frames may not all be written.
+    oldest: Option<Instant>,
     /// Sockets with more to read than their budget.
     unread: Vec<SocketKey>,
     /// Sockets whose outbox overflowed in this turn.
@@ -105,7 +112,8 @@ impl Shard {
             ledger,
             generation: 0,
             wheel: Wheel::new(now, TIMER_TICK, TIMER_SLOTS),
-            dirty: Vec::new(),
+            dirty: Turns::new(),
+            oldest: None,
             unread: Vec::new(),
             slow: Vec::new(),
             effects: Vec::new(),
@@ -137,33 +145,31 @@ impl Shard {
             }
             now = clock();
             self.read_ready(&events, now);
-            let mut oldest = self.run_commands(&mut commands, now);
-            if self.dirty.len() >= COALESCE_SOCKETS {
+            self.run_commands(&mut commands, now);
+            if self.dirty.sockets() >= COALESCE_SOCKETS {
                 // This flush takes long, and publishers have just been answered: what they publish
                 // next may leave with it.
                 std::thread::yield_now();
-                let later = self.run_commands(&mut commands, now);
-                oldest = oldest.or(later);
+                self.run_commands(&mut commands, now);
             }
             self.expire(now);
             self.drain(now);
-            self.flush();
+            self.flush(FLUSH_SOCKETS);
             self.relieve(now);
-            self.measure(oldest);
+            self.measure();
         }
     }
 
-    /// Runs what waits; returns since when the first of it has.
-    fn run_commands(&mut self, commands: &mut Vec<Command>, now: Instant) -> Option<Instant> {
+    fn run_commands(&mut self, commands: &mut Vec<Command>, now: Instant) {
         let oldest = self.inbox.take(commands);
+        self.oldest = self.oldest.or(oldest);
         for command in commands.drain(..) {
             self.run_command(command, now);
         }
-        oldest
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if !self.unread.is_empty() {
+        if !self.unread.is_empty() || !self.dirty.is_empty() {
             return Some(Duration::ZERO);
         }
         let drain = self.draining.as_ref().map(|drain| drain.next);
@@ -182,7 +188,7 @@ impl Shard {
             let key = key(event.token().0, socket);
             if event.is_writable() && !socket.dirty && socket.has_waiting() {
                 socket.dirty = true;
-                self.dirty.push(key);
+                self.dirty.push(socket.lane, key);
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
                 self.read(key, now);
@@ -271,7 +277,7 @@ impl Shard {
                 slow.push(key);
             } else if !socket.dirty {
                 socket.dirty = true;
-                dirty.push(key);
+                dirty.push(socket.lane, key);
             }
         };
         let mut copies = Copies::default();
@@ -403,11 +409,14 @@ impl Shard {
         }
     }
 
-    /// One write, or a vectored one, for each socket with something waiting.
-    fn flush(&mut self) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        self.node.metrics.writes.inc_by(dirty.len() as u64);
-        for key in dirty.drain(..) {
+    /// One write, or a vectored one, for each socket with something waiting; for so many at most.
+    fn flush(&mut self, sockets_max: usize) {
+        let mut left = sockets_max.min(self.dirty.sockets());
+        self.node.metrics.writes.inc_by(left as u64);
+        while left > 0
+            && let Some(key) = self.dirty.next()
+        {
+            left -= 1;
             let Some(socket) = self.socket(key) else {
                 continue;
             };
@@ -418,9 +427,6 @@ impl Shard {
                 Flushed::Broken => self.drop_socket(key),
             }
             self.measure_outbox(key);
-        }
-        if self.dirty.is_empty() {
-            self.dirty = dirty;
         }
     }
 

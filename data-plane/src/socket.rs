@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::{
 
 use crate::{
     outbox::{Frame, Full, Outbox, OutboxLimits, WRITE_FRAMES_MAX},
+    shard::Lane,
     transport::Transport,
     wire,
 };
@@ -45,6 +46,8 @@ pub struct Socket {
     pub session: Option<Session>,
     /// Its state is on the list of sockets to be flushed.
     pub dirty: bool,
+    /// The list that it is on then: its app's.
+    pub lane: Lane,
     /// A close frame is under way: the socket is dropped at this time, or when its peer has gone.
     pub closing: Option<Instant>,
     /// Since when it is open.
@@ -123,6 +126,7 @@ impl Socket {
             transport,
             session: None,
             dirty: false,
+            lane: Lane::default(),
             closing: None,
             opened: now,
             wake_at: now,

@@ -21,10 +21,7 @@ impl Stamp {
     #[must_use]
     pub fn of(event: &DispatchedEvent) -> Self {
         let DispatchedEvent { epoch, owner, serial, .. } = *event;
-        match event.origin {
-            Some(Origin { epoch, owner, serial, .. }) => Self { epoch, owner, serial },
-            None => Self { epoch, owner, serial },
-        }
+        event.origin.map_or(Self { epoch, owner, serial }, Self::from)
     }
 
     /// As it stands in an event that is dispatched again.
@@ -38,6 +35,12 @@ impl Stamp {
     #[must_use]
     pub fn is_of_one_stream(&self, other: &Self) -> bool {
         (self.epoch, self.owner) == (other.epoch, other.owner)
+    }
+}
+
+impl From<Origin> for Stamp {
+    fn from(Origin { epoch, owner, serial, .. }: Origin) -> Self {
+        Self { epoch, owner, serial }
     }
 }
 

@@ -47,6 +47,24 @@ impl Etcd {
         self.answers().await;
     }
 
+    /// Forgets what was before this revision.
+    pub async fn compact(&self, revision: u64) {
+        self.call(&["compact", &revision.to_string()]).await;
+    }
+
+    /// Deletes everything at once.
+    pub async fn wipe(&self) {
+        self.call(&["del", "", "--from-key"]).await;
+    }
+
+    async fn call(&self, arguments: &[&str]) {
+        let mut client = Command::new("etcdctl");
+        client.arg(format!("--endpoints={}", self.endpoint())).args(arguments);
+        client.env("ETCDCTL_API", "3").stdout(Stdio::null());
+        let done = client.status().await.expect("etcdctl is installed (./test installs it)");
+        assert!(done.success(), "etcdctl {arguments:?}");
+    }
+
     async fn answers(&self) {
         let address = ([127, 0, 0, 1], self.clients).into();
         let healthy = || async move {

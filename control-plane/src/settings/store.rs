@@ -124,7 +124,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub(super) fn broken(
+    /// A call that failed.
+    pub fn broken(
         call: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {

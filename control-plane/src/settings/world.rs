@@ -26,6 +26,8 @@ const VANISHING_SHARE: usize = 5;
 pub(super) struct World {
     keyring: Arc<Keyring>,
     revision: u64,
+    /// That of the last listing.
+    listed: u64,
     known: BTreeMap<String, Known>,
     /// Deletions that a listing begun earlier may not know.
     deleted: HashMap<String, u64>,
@@ -70,6 +72,7 @@ impl World {
         Self {
             keyring,
             revision: 0,
+            listed: 0,
             known: BTreeMap::new(),
             deleted: HashMap::new(),
             bad: HashMap::new(),
@@ -161,10 +164,12 @@ impl World {
         self.deleted.retain(|_, revision| *revision > listing.revision);
         self.bad.retain(|id, revision| !vanished(*revision, id));
         self.revision = self.revision.max(listing.revision);
+        self.listed = listing.revision;
         outcome
     }
 
-    /// Takes in changes. What is older than what is known is ignored; many deletions of one
+    /// Takes in changes. What is older than what is known is ignored, and so is what the last listing would
+    /// have shown if it were true; many deletions of one
     /// revision (someone wiped a prefix) are held back like those of a listing.
     pub(super) fn apply(&mut self, changes: &[Change]) -> Outcome {
         let mut outcome = Outcome::default();
@@ -173,6 +178,7 @@ impl World {
             let hold = gone > 1 && is_suspicious(gone, self.known.len());
             for change in batch {
                 match change {
+                    Change::Put(entry) if self.is_over(entry) => {}
                     Change::Put(entry) => self.put(entry, &mut outcome),
                     Change::Deleted { app_id, .. } if hold => outcome.held.push(app_id.clone()),
                     Change::Deleted { app_id, revision } => {
@@ -201,6 +207,12 @@ impl World {
         self.deleted.clear();
         self.bad.clear();
         self.revision = 0;
+        self.listed = 0;
+    }
+
+    /// Whether the last listing was made after this write: the app may be gone since.
+    fn is_over(&self, entry: &Entry) -> bool {
+        entry.revision <= self.listed && !cfg!(feature = "bug-old-revisions")
     }
 
     fn removes(&self, change: &Change) -> bool {

@@ -13,7 +13,7 @@ use std::{
 use foldhash::HashMap;
 use proto::{
     convert,
-    internal::{DataForm, DispatchedEvent},
+    internal::{DataForm, DispatchedEvent, EventPlace},
     stamp::Stamp,
 };
 
@@ -43,11 +43,26 @@ impl Lately {
                 let age = now.saturating_duration_since(*at).as_millis();
                 event.origin = Some(place.origin(age.try_into().unwrap_or(u32::MAX)));
             }
-            None => {
-                self.places.insert(id, (Stamp::of(event), now));
-                self.order.push_back((now, id));
-            }
+            None => self.insert(id, (Stamp::of(event), now), now),
         }
+    }
+
+    /// Remembers where an event of a former owner stood: the first place that a node knows of.
+    pub(super) fn inherit(&mut self, told: &EventPlace, now: Instant) {
+        let Some(id) = convert::id_from_bytes(&told.message_id) else { return };
+        let Some(origin) = told.origin else { return };
+        let age = Duration::from_millis(origin.age_ms.into());
+        let place = (Stamp::from(origin), now.checked_sub(age).unwrap_or(now));
+        match self.places.get_mut(&id) {
+            Some(known) if known.0 > place.0 => *known = place,
+            Some(_) => {}
+            None => self.insert(id, place, now),
+        }
+    }
+
+    fn insert(&mut self, id: u128, place: (Stamp, Instant), now: Instant) {
+        self.places.insert(id, place);
+        self.order.push_back((now, id));
         if self.order.len() > EVENTS_MAX {
             self.forget_first();
         }
@@ -73,6 +88,8 @@ impl Lately {
 
 #[cfg(test)]
 mod tests {
+    use proto::internal::Origin;
+
     use super::*;
 
     fn event(id: u128, serial: u64) -> DispatchedEvent {
@@ -96,6 +113,25 @@ mod tests {
         assert_eq!(note(9, 4, 5_005), None);
         assert_eq!(note(7, 5, 5_006), None, "forgotten");
         assert_eq!(note(8, 6, 5_007), Some((2, 4_997)));
+    }
+
+    #[test]
+    fn what_a_former_owner_dispatched_has_its_first_place() {
+        let now = tokio::time::Instant::now().into_std();
+        let mut lately = Lately::default();
+        let told = |epoch, serial, age_ms| EventPlace {
+            message_id: convert::id_bytes(7),
+            origin: Some(Origin { epoch, owner: 9, serial, age_ms }),
+            ..EventPlace::default()
+        };
+        lately.inherit(&told(2, 1, 100), now);
+        lately.inherit(&told(1, 8, 300), now);
+        lately.inherit(&told(3, 2, 50), now);
+        let mut again = DispatchedEvent { epoch: 4, ..event(7, 1) };
+        lately.note(&mut again, now + Duration::from_millis(20));
+        assert_eq!(again.origin, Some(Origin { epoch: 1, owner: 9, serial: 8, age_ms: 320 }));
+        lately.expire(now + REMEMBERED);
+        assert!(lately.places.is_empty());
     }
 
     #[test]

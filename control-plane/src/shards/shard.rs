@@ -31,8 +31,8 @@ pub(super) struct Shard {
     /// This control plane owns the shard. Where it does not, it hears all and says nothing, neither to
     /// nodes nor to backends: the owner does.
     pub(super) owned: bool,
-    /// Which were lately.
-    dispatched: Lately,
+    /// Which events were lately.
+    pub(super) dispatched: Lately,
     /// Channels that owe something to a node.
     owing: Vec<(AppId, ChannelName)>,
     /// What has to be looked at later.

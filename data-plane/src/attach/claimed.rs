@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 
-use proto::internal::{Claimed, DispatchedEvent, ShardEpoch};
+use proto::internal::{Claimed, DispatchedEvent, EventPlace, ShardEpoch};
 
 use crate::gate::{self, Taken};
 
 const EVENTS_MAX: usize = 256;
 const BYTES_MAX: usize = 256 << 10;
+const PLACES_MAX: usize = 4_096;
 
 /// An answer that is on its way up.
 #[derive(Debug)]
@@ -17,13 +18,14 @@ pub(super) struct Answer {
     round: u64,
     stale: Vec<ShardEpoch>,
     events: VecDeque<DispatchedEvent>,
+    places: Vec<EventPlace>,
 }
 
 impl Answer {
     /// The answer to a claim that came when the interest had this version.
     pub(super) fn new(taken: Taken, version: u64) -> Self {
-        let Taken { round, stale, events } = taken;
-        Self { version, round, stale, events: events.into() }
+        let Taken { round, stale, events, places } = taken;
+        Self { version, round, stale, events: events.into(), places }
     }
 
     /// The next message; the last one says that no more follows.
@@ -36,7 +38,9 @@ impl Answer {
             events.push(event);
         }
         let stale = std::mem::take(&mut self.stale);
-        Claimed { round: self.round, stale, events, more: !self.events.is_empty() }
+        let places = self.places.split_off(self.places.len().saturating_sub(PLACES_MAX));
+        let more = !self.events.is_empty() || !self.places.is_empty();
+        Claimed { round: self.round, stale, events, more, places }
     }
 }
 
@@ -45,19 +49,28 @@ mod tests {
     use super::*;
 
     fn sizes(data: &[usize]) -> Vec<usize> {
+        sizes_beside(data, 0)
+    }
+
+    fn sizes_beside(data: &[usize], mut places: usize) -> Vec<usize> {
         let event = |bytes: &usize| DispatchedEvent {
             data: vec![b'1'; *bytes].into(),
             ..DispatchedEvent::default()
         };
         let stale = vec![ShardEpoch::default()];
-        let taken = Taken { round: 3, stale, events: data.iter().map(event).collect() };
+        let events = data.iter().map(event).collect();
+        let told = vec![EventPlace::default(); places];
+        let taken = Taken { round: 3, stale, events, places: told };
         let mut answer = Answer::new(taken, 1);
         let mut sizes = Vec::new();
         loop {
             let message = answer.next();
             assert_eq!(message.stale.len(), usize::from(sizes.is_empty()), "once");
             sizes.push(message.events.len());
+            assert!(message.places.len() <= PLACES_MAX);
+            places -= message.places.len();
             if !message.more {
+                assert_eq!(places, 0, "all are told");
                 return sizes;
             }
         }
@@ -69,5 +82,6 @@ mod tests {
         assert_eq!(sizes(&[1; 600]), [256, 256, 88]);
         assert_eq!(sizes(&[100 << 10; 5]), [2, 2, 1]);
         assert_eq!(sizes(&[1 << 20, 1, 1 << 20]), [1, 1, 1], "one is larger than a message");
+        assert_eq!(sizes_beside(&[1; 300], 2 * PLACES_MAX + 1), [256, 44, 0]);
     }
 }

@@ -8,9 +8,11 @@ use std::{
 
 use foldhash::{HashSet, HashSetExt as _};
 use proto::{
-    internal::{DataForm, DispatchedEvent},
+    internal::{DataForm, DispatchedEvent, EventPlace},
     stamp::UNSTABLE_MAX,
 };
+
+use super::places::Places;
 
 /// Bytes of all of them at most.
 const BYTES_MAX: usize = 8 << 20;
@@ -23,6 +25,8 @@ pub(super) struct Unstable {
     by_owner: BTreeMap<u64, VecDeque<Kept>>,
     received: u64,
     bytes: usize,
+    /// Of those that are with all nodes, and of those that had to go.
+    places: Places,
 }
 
 #[derive(Debug)]
@@ -70,12 +74,13 @@ impl Unstable {
         self.drop_while(owner, |kept| kept.position <= position);
     }
 
-    /// Gives up what has been kept for long enough.
-    pub(super) fn expire(&mut self, now: Instant) {
+    /// Gives up what has been kept for long enough; returns how many places had to go before.
+    pub(super) fn expire(&mut self, now: Instant) -> u64 {
         let owners: Vec<u64> = self.by_owner.keys().copied().collect();
         for owner in owners {
             self.drop_while(owner, |kept| now.saturating_duration_since(kept.at) >= UNSTABLE_MAX);
         }
+        self.places.expire(now)
     }
 
     /// What owners other than `claimant` have dispatched in some shards: by shard, in the order in which
@@ -94,6 +99,11 @@ impl Unstable {
         let mut named = HashSet::new();
         let first = found.into_iter().filter(|kept| named.insert(&kept.event.message_id));
         first.map(|kept| kept.told(now)).collect()
+    }
+
+    /// Where those stood in some shards that are kept no longer.
+    pub(super) fn places(&self, shards: &HashSet<u32>, now: Instant) -> Vec<EventPlace> {
+        self.places.told(shards, now)
     }
 
     /// How many, and their bytes.
@@ -116,6 +126,7 @@ impl Unstable {
         };
         while let Some(gone) = kept.pop_front_if(|kept| condition(kept)) {
             self.bytes -= bytes(&gone.event);
+            self.places.keep(&gone.event, gone.at);
         }
         if kept.is_empty() {
             self.by_owner.remove(&owner);

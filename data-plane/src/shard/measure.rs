@@ -1,16 +1,14 @@
 //! What a shard thread says of itself, once per turn or only where it has changed.
 
-use std::time::Instant;
-
 use data_plane_core::{SocketKey, Tally};
 
 use super::{Shard, clock};
 use crate::{node::Node, socket::Socket};
 
 impl Shard {
-    /// A turn has ended: filters, subscriptions and bases are told, and how long the oldest command of the turn
-    /// had taken until everything was written.
-    pub(super) fn measure(&mut self, oldest: Option<Instant>) {
+    /// A turn has ended: filters, subscriptions and bases are told, and how long the oldest command had taken
+    /// until everything was written.
+    pub(super) fn measure(&mut self) {
         let metrics = &self.node.metrics;
         let tally = self.hub.take_tally();
         if tally != Tally::default() {
@@ -27,7 +25,9 @@ impl Shard {
         if bases != before {
             metrics.delta_bases.inc_by(bases - before);
         }
-        if let Some(oldest) = oldest {
+        if self.dirty.is_empty()
+            && let Some(oldest) = self.oldest.take()
+        {
             let took = clock().saturating_duration_since(oldest);
             metrics.turn_duration.observe(took.as_secs_f64());
         }

@@ -18,7 +18,7 @@ impl Shard {
             return;
         }
         // What can be written is no reason to close anybody.
-        self.flush();
+        self.flush(usize::MAX);
         let mut waiting: Vec<_> = self
             .sockets
             .iter()

@@ -35,10 +35,12 @@ impl Shard {
         self.node.report();
         let config = self.node.session.clone();
         let mut effects = std::mem::take(&mut self.effects);
+        let lane = self.dirty.lane(&app.id);
         let session = Session::open(app, id, &config, now, &mut effects);
         let wake_at = session.poll_timeout(&config);
         if let Some(socket) = self.socket(key) {
             socket.session = Some(session);
+            socket.lane = lane;
         }
         self.wake(key, wake_at);
         self.effects = effects;
@@ -139,7 +141,8 @@ impl Shard {
             && !socket.dirty
         {
             socket.dirty = true;
-            self.dirty.push(key);
+            let lane = socket.lane;
+            self.dirty.push(lane, key);
         }
     }
 

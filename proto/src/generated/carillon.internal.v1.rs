@@ -350,6 +350,21 @@ pub struct Claimed {
     /// More of this answer follows.
     #[prost(bool, tag = "4")]
     pub more: bool,
+    /// Where other events of backends in the claimed shards stood that this node was sent lately: one that its
+    /// publisher sends again is dispatched with the place that it had.
+    #[prost(message, repeated, tag = "5")]
+    pub places: ::prost::alloc::vec::Vec<EventPlace>,
+}
+/// An event that was dispatched, and where it stood.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EventPlace {
+    #[prost(uint32, tag = "1")]
+    pub shard: u32,
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub message_id: ::prost::bytes::Bytes,
+    #[prost(message, optional, tag = "3")]
+    pub origin: ::core::option::Option<Origin>,
 }
 /// All events of this stream up to the position are with every node that they were for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

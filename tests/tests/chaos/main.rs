@@ -12,6 +12,7 @@ mod cost;
 mod crowd;
 mod etcd_down;
 mod kill_control_plane;
+mod lying_watch;
 mod node_killed;
 mod node_stopped;
 mod race;

@@ -54,6 +54,16 @@ fn old_news_is_ignored() {
 }
 
 #[test]
+fn a_repeated_write_brings_no_app_back_that_a_listing_showed_as_gone() {
+    let mut world = world(6);
+    let listed = names(6)[1..].iter().map(|id| entry(id, 1)).collect();
+    assert_eq!(world.load(&listing(12, listed), 10).changed, 1);
+    assert_eq!(world.apply(&[Change::Put(entry("app-00", 11))]).changed, 0);
+    assert!(world.record("app-00").is_none());
+    assert_eq!(world.apply(&[Change::Put(entry("app-00", 13))]).changed, 1, "made again");
+}
+
+#[test]
 fn a_listing_that_was_overtaken_undoes_nothing() {
     let mut world = world(2);
     let begun = world.revision();
