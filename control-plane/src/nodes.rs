@@ -126,6 +126,12 @@ impl Nodes {
         reached.map(|node| node.id.to_string()).collect()
     }
 
+    /// Some node that publishers wait for.
+    #[must_use]
+    pub fn keeper(&self) -> Option<Arc<Node>> {
+        self.known().by_id.values().find(|node| node.is_healthy()).cloned()
+    }
+
     /// Whether others reach more nodes: what all have that are reached here, not all have.
     pub fn set_partial(&self, partial: bool) {
         self.partial.store(partial, Ordering::Relaxed);

@@ -38,6 +38,7 @@ pub use reads::{ChannelNow, Cursor};
 use crate::{
     ack::Ack,
     node::{Attachment, Node, Pushed},
+    nodes::Nodes,
     webhooks::Happening,
 };
 use shard::{Happenings, Shard};
@@ -138,6 +139,8 @@ pub struct Sending<'a> {
     pub eager: &'a [Arc<Node>],
     /// The publisher's acknowledgement; absent where nobody waits.
     pub ack: Option<&'a Arc<Ack>>,
+    /// One of these keeps it where nobody who wants it answers; absent where nobody need.
+    pub keepers: Option<&'a Nodes>,
     /// The time.
     pub now: Instant,
 }
@@ -307,7 +310,7 @@ impl Shards {
         let Some((app, channel)) = event.names() else { return };
         event.keep_origin(0);
         let ack = Ack::new();
-        let sending = Sending { eager, ack: Some(&ack), now };
+        let sending = Sending { eager, ack: Some(&ack), keepers: None, now };
         self.send(shard, (&app, &channel), event, sending);
         ack.pay();
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::internal::{DispatchedEvent, Origin};
 
-/// How long nodes keep an event for the next owner of its shard. An owner that dies is replaced by then:
-/// all of them may die at once, and wait for their nodes.
+/// How long nodes keep an event for the next owner of its shard, and they and owners its place. An owner
+/// that dies is replaced by then: all of them may die at once, and wait for their nodes.
 pub const UNSTABLE_MAX: Duration = Duration::from_secs(8);
 
 /// Epochs come first, then owners, then serials.

@@ -105,7 +105,7 @@ impl Dispatcher {
             user: event.user_id.as_deref().map(UserId::trusted),
         });
         let (eager, now) = (self.nodes.eager(), Instant::now().into_std());
-        let sending = Sending { eager: &eager, ack: None, now };
+        let sending = Sending { eager: &eager, ack: None, keepers: None, now };
         let seen = self.metrics.taps.look((app, channel), &event);
         match self.shards.dispatch((app, channel), event, sending) {
             Ok(dispatched) => {

@@ -140,9 +140,9 @@ impl Sending {
     fn send(&mut self, parts: impl IntoIterator<Item = usize>) {
         self.changes.mark_unchanged();
         let ack = Ack::new();
-        let eager = self.publisher.parts.nodes.eager();
-        let since = now();
-        let to = To { eager: &eager, ack: Some(&ack), now: since };
+        let nodes = &self.publisher.parts.nodes;
+        let (eager, since) = (nodes.eager(), now());
+        let to = To { eager: &eager, ack: Some(&ack), keepers: Some(nodes), now: since };
         let mut under_way = UnderWay::default();
         let mut forwards: Vec<(Forwarder, Vec<usize>, Vec<DispatchedEvent>)> = Vec::new();
         for number in parts {

@@ -158,7 +158,8 @@ impl Peering {
     fn dispatch(&self, admitted: Admitted) -> (Arc<Ack>, Option<Vec<Dispatched>>) {
         let (ack, eager) = (Ack::new(), self.dispatcher.nodes.eager());
         let now = Instant::now().into_std();
-        let sending = Sending { eager: &eager, ack: Some(&ack), now };
+        let keepers = Some(&*self.dispatcher.nodes);
+        let sending = Sending { eager: &eager, ack: Some(&ack), keepers, now };
         let events = admitted.events.into_iter();
         let reached = events.map(|event| self.dispatcher.publisher.send_one(event, sending));
         let reached = reached.collect();

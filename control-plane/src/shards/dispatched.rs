@@ -14,12 +14,12 @@ use foldhash::HashMap;
 use proto::{
     convert,
     internal::{DataForm, DispatchedEvent, EventPlace},
-    stamp::Stamp,
+    stamp::{Stamp, UNSTABLE_MAX},
 };
 
-/// A call that arrives later than two seconds after it was made is refused, and callers try for less than
-/// this.
-const REMEMBERED: Duration = Duration::from_secs(5);
+/// As long as nodes keep events: who publishes one again after it was refused may wait for seconds, and a
+/// call that arrives later than two seconds after it was made is refused.
+const REMEMBERED: Duration = UNSTABLE_MAX;
 /// Of one shard at most so many: what a hot channel publishes in that time. The oldest go.
 const EVENTS_MAX: usize = 50_000;
 
@@ -110,9 +110,9 @@ mod tests {
         assert_eq!(note(7, 1, 0), None);
         assert_eq!(note(8, 2, 10), None);
         assert_eq!(note(7, 3, 1_500), Some((1, 1_500)));
-        assert_eq!(note(9, 4, 5_005), None);
-        assert_eq!(note(7, 5, 5_006), None, "forgotten");
-        assert_eq!(note(8, 6, 5_007), Some((2, 4_997)));
+        assert_eq!(note(9, 4, 8_005), None);
+        assert_eq!(note(7, 5, 8_006), None, "forgotten");
+        assert_eq!(note(8, 6, 8_007), Some((2, 7_997)));
     }
 
     #[test]

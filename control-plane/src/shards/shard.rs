@@ -15,7 +15,7 @@ use super::{
     event::{About, Place},
     roster::{self, Dropped, Entered, Exited},
 };
-use crate::{node::Node, webhooks::Happening};
+use crate::{node::Node, nodes::Nodes, webhooks::Happening};
 
 pub(super) type Channels = HashMap<AppId, HashMap<ChannelName, Channel>>;
 
@@ -87,7 +87,7 @@ impl Shard {
         &mut self,
         (app, channel): Key<'_>,
         mut event: DispatchedEvent,
-        Sending { eager, ack, now }: Sending<'_>,
+        Sending { eager, ack, keepers, now }: Sending<'_>,
     ) -> Dispatched {
         let entry = self.apps.get_mut(app.as_str()).and_then(|map| map.get_mut(channel.as_str()));
         let mut dispatched = Dispatched::default();
@@ -120,6 +120,12 @@ impl Shard {
             holders.clone().map(|holder| (&holder.node, holder.subscriptions)).chain(fresh)
         {
             dispatched.add(node.push(&event, sockets, now, ack));
+        }
+        // Should this control plane die before they answer again, whoever takes the shard finds it there.
+        if dispatched.is_unheard()
+            && let Some(keeper) = keepers.and_then(Nodes::keeper)
+        {
+            keeper.push(&event, 0, now, ack);
         }
         dispatched.subscriptions = holders.map(|holder| holder.subscriptions).sum();
         dispatched

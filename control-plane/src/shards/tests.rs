@@ -177,7 +177,7 @@ impl World {
         let kept = event::Kept { cached: self.shards.cached_for(), ..event::Kept::default() };
         let (app, ack) = (app_id(), Ack::new());
         let event = event::published(&app, (&publish, 0), kept);
-        let sending = Sending { eager, ack: Some(&ack), now: self.now };
+        let sending = Sending { eager, ack: Some(&ack), keepers: None, now: self.now };
         self.shards.dispatch((&app, &name(channel)), event, sending).unwrap_or_default()
     }
 

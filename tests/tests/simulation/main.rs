@@ -18,9 +18,14 @@ use std::{
     env,
     fmt::{self, Write as _},
     hash::{DefaultHasher, Hasher as _},
+    num::NonZero,
     ops::Range,
     process::Command,
-    time::Duration,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
 };
 
 use recorder::Record;
@@ -39,8 +44,10 @@ const SECONDS: u64 = 60;
 const SEEDED: bool = cfg!(tokio_unstable);
 /// What makes it so.
 const FLAGS: &str = "RUSTFLAGS=\"--cfg tokio_unstable\"";
-/// The seed whose trace is to be told.
-const TRACE: &str = "SIMULATION_TRACE";
+/// Names the seed that a process is to judge, and the test that does it.
+const SEED: (&str, &str) = ("SIMULATION_JUDGE", "a_seed_is_judged");
+/// The same for the one whose trace is to be told.
+const TRACE: (&str, &str) = ("SIMULATION_TRACE", "the_trace_of_a_seed_is_told");
 
 /// Everything that was seen, with simulated times, as one number.
 struct Trace(DefaultHasher);
@@ -71,7 +78,7 @@ fn wrong(record: &Record) -> Vec<String> {
             )
         })
         .collect();
-    wrong.extend(reliable::judge(&record.history, (&record.severed, &record.stalled)));
+    wrong.extend(reliable::judge(&record.history, &record.harm));
     match &record.ownership {
         None => wrong.push("nobody has asked who owns what".to_owned()),
         Some(of_shards) => wrong.extend(of_shards.iter().take(5).cloned()),
@@ -141,33 +148,57 @@ fn an_everyday_breaks_no_invariant() {
 /// By command: without the flag seeds have other chances each time.
 #[test]
 fn no_seed_breaks_an_invariant() {
-    if seeds().is_empty() {
+    let seeds = seeds();
+    if seeds.is_empty() {
         return say("no seed: LEFT OUT; SIMULATION_SEEDS=1000 has so many");
     }
+    let (began, count) = (tokio::time::Instant::now(), seeds.end - seeds.start);
+    let next = AtomicU64::new(seeds.start);
+    let broken = Mutex::new(Vec::new());
+    let run = || {
+        while let Some(seed) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end)
+        {
+            let (is_whole, text) = elsewhere(SEED, seed);
+            if !is_whole {
+                say(&text);
+                broken.lock().expect("no holder panics").push(seed);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(run);
+        }
+    });
+    let broken = broken.into_inner().expect("no holder panics");
+    let seconds = began.elapsed().as_secs();
+    say(&format!("{count} seeds in {seconds} s; broken: {broken:?}"));
+    assert!(broken.is_empty(), "{} seeds: {broken:?}", broken.len());
+}
+
+/// Runs the test that does what this variable says, in a process of its own: there everything begins with the
+/// seed, whichever seeds were before it. Whether it passes, and what it prints.
+fn elsewhere((variable, test): (&str, &str), seed: u64) -> (bool, String) {
+    let mut itself = Command::new(env::current_exe().expect("a test is a program"));
+    itself.args(["--exact", test, "--nocapture"]).env(variable, seed.to_string());
+    let output = itself.output().expect("it can be started again");
+    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What [`no_seed_breaks_an_invariant`] runs for each seed.
+#[test]
+fn a_seed_is_judged() {
+    let Some(seed) = number(SEED.0) else { return };
     if number("SIMULATION_LOG").is_some() {
         log();
     }
-    let mut broken = Vec::new();
-    let began = tokio::time::Instant::now();
-    let (mut frames, mut degraded, mut count) = (0, 0, 0);
-    for seed in seeds() {
-        let record = world::run(seed, Length::of(SECONDS));
-        frames += record.history.frames();
-        degraded += record.degraded;
-        count += 1;
-        let wrong = wrong(&record);
-        if !wrong.is_empty() {
-            tell(seed, &record, &wrong);
-            broken.push(seed);
-        }
+    let record = world::run(seed, Length::of(SECONDS));
+    let wrong = wrong(&record);
+    if !wrong.is_empty() {
+        tell(seed, &record, &wrong);
     }
-    let each: Duration = began.elapsed() / count.max(1);
-    say(&format!(
-        "{count} seeds, {} ms each: {frames} events arrived, {degraded} sockets were let in \
-         unacknowledged; broken: {broken:?}",
-        each.as_millis()
-    ));
-    assert!(broken.is_empty(), "{} seeds: {broken:?}", broken.len());
+    assert!(wrong.is_empty(), "seed {seed} breaks {} invariants", wrong.len());
 }
 
 #[test]
@@ -181,21 +212,18 @@ fn one_seed_has_one_trace() {
     }
 }
 
-/// In a process of its own, in which whatever the system gives by chance is another one.
-fn trace_elsewhere(seed: u64) -> String {
-    let mut itself = Command::new(env::current_exe().expect("a test is a program"));
-    itself.args(["--exact", "the_trace_of_a_seed_is_told", "--nocapture"]);
-    let output = itself.env(TRACE, seed.to_string()).output().expect("it can be started again");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let trace = text.lines().find_map(|line| line.strip_prefix("trace "));
-    trace.expect("it tells the trace").to_owned()
-}
-
-/// What [`trace_elsewhere`] runs.
+/// What [`one_seed_has_one_trace`] runs.
 #[test]
 fn the_trace_of_a_seed_is_told() {
-    if let Some(seed) = number(TRACE) {
+    if let Some(seed) = number(TRACE.0) {
         let record = world::run(seed, Length::of(24));
         say(&format!("trace {:016x}, {} events", trace(&record), record.history.frames()));
     }
+}
+
+/// Whatever else the system gives by chance is another one in each process.
+fn trace_elsewhere(seed: u64) -> String {
+    let (_, text) = elsewhere(TRACE, seed);
+    let trace = text.lines().find_map(|line| line.strip_prefix("trace "));
+    trace.expect("it tells the trace").to_owned()
 }

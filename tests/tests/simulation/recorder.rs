@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::reliable::Severed;
+use crate::reliable::Harm;
 use model::SocketId;
 use tests::chaos::history::{At, Attempt, End, Entry, History, Probe, Socket, What};
 
@@ -18,10 +18,8 @@ pub(crate) struct Recorder(Arc<Mutex<Record>>);
 pub(crate) struct Record {
     /// What is judged.
     pub history: History,
-    /// When nodes could not hear control planes well.
-    pub severed: Vec<Severed>,
-    /// When the threads of nodes stood still: nothing that happens there is seen before that is over.
-    pub stalled: Vec<Severed>,
+    /// What was broken.
+    pub harm: Harm,
     /// Since when there are no faults any more.
     pub calm: Option<At>,
     /// What is wrong with who owns what at the end; `None`: nobody has looked.

@@ -12,6 +12,8 @@ use tests::chaos::history::{At, COME_BACK, End, History, Key, Message, Socket, S
 const UNDER_WAY: At = 1_000_000;
 /// That soon after a link is there again, who has a hole has been told.
 const TOLD_WITHIN: At = 5_000_000;
+/// As long as an event lives on nodes for the next owner of its shard (`proto::stamp::UNSTABLE_MAX`).
+const KEPT: At = 8_000_000;
 const EXAMPLES_MAX: usize = 20;
 
 /// A time in which a node and a control plane could not hear each other well.
@@ -22,11 +24,21 @@ pub(crate) struct Severed {
     pub until: At,
 }
 
+/// What happened to whom.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Harm {
+    /// When nodes could not hear control planes well.
+    pub severed: Vec<Severed>,
+    /// When the threads of nodes stood still: nothing that happens there is seen before that is over.
+    pub stalled: Vec<Severed>,
+    /// When a node was killed, and which.
+    pub nodes_killed: Vec<(At, usize)>,
+    /// When control planes were killed.
+    pub owners_killed: Vec<At>,
+}
+
 /// What has not come and was not told.
-pub(crate) fn judge(
-    history: &History,
-    (severed, stalled): (&[Severed], &[Severed]),
-) -> Vec<String> {
+pub(crate) fn judge(history: &History, harm: &Harm) -> Vec<String> {
     let mut acked: BTreeMap<u32, Vec<(Key, Message)>> = BTreeMap::new();
     for (key, message) in history.messages() {
         if message.acked.is_some() {
@@ -41,7 +53,8 @@ pub(crate) fn judge(
                 if must_have(&stay, gone, message) {
                     checked += 1;
                     if !stay.received.contains(key)
-                        && !is_told((socket, gone), message, (severed, stalled))
+                        && !is_told((socket, gone), message, harm)
+                        && !harm.is_threefold(socket.node, message)
                     {
                         missing.push((message.start, socket.number, socket.node, *key, gone));
                     }
@@ -68,11 +81,7 @@ fn must_have(stay: &Stay, gone: Option<At>, message: &Message) -> bool {
 
 /// Whether the socket was closed soon for what it missed; or its node was cut off when the event was
 /// published, and the socket was gone soon after the link was there again.
-fn is_told(
-    (socket, gone): (&Socket, Option<At>),
-    message: &Message,
-    (severed, stalled): (&[Severed], &[Severed]),
-) -> bool {
+fn is_told((socket, gone): (&Socket, Option<At>), message: &Message, harm: &Harm) -> bool {
     let acked = message.acked.unwrap_or(message.start);
     if let Some((at, End::Closed(COME_BACK))) = socket.ended
         && at <= acked + TOLD_WITHIN
@@ -84,14 +93,14 @@ fn is_told(
         here.sort_unstable_by_key(|one| one.from);
         here
     };
-    let stalled = here(stalled);
+    let stalled = here(&harm.stalled);
     // Who is lost with a thread that stood still has lost what was in its inbox.
     if let Some((at, End::Lost)) = socket.ended
         && stalled.iter().any(|stall| stall.from <= acked && at <= stall.until + TOLD_WITHIN)
     {
         return true;
     }
-    let severed = here(severed);
+    let severed = here(&harm.severed);
     let on_way = |cut: &&Severed| message.start < cut.until + TOLD_WITHIN && acked >= cut.from;
     let until = severed.iter().filter(on_way).map(|cut| cut.until + TOLD_WITHIN).max();
     // Where a cut follows the other, or the thread stands still, that is waited for too.
@@ -105,4 +114,20 @@ fn is_told(
         rest.into_iter().fold(until, longer)
     });
     until.zip(gone).is_some_and(|(until, gone)| gone <= until)
+}
+
+impl Harm {
+    /// Whether three things failed at once, which is beyond what is promised: this node lagged when the event
+    /// was acknowledged without it, and before it had caught up an owner died with its queue, and one of
+    /// those others who had the event died too.
+    fn is_threefold(&self, node: usize, message: &Message) -> bool {
+        let acked = message.acked.unwrap_or(message.start);
+        let lags = |one: &&Severed| {
+            one.node == node && one.from < acked && message.start < one.until + UNDER_WAY
+        };
+        let soon = |at: At| (message.start..acked + KEPT).contains(&at);
+        self.severed.iter().chain(&self.stalled).any(|one| lags(&one))
+            && self.owners_killed.iter().any(|at| soon(*at))
+            && self.nodes_killed.iter().any(|(at, killed)| *killed != node && soon(*at))
+    }
 }

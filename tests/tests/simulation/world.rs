@@ -149,9 +149,9 @@ impl World<'_> {
         record.history.plan.push(Step { what, began, done });
         let nodes = NODES.iter().enumerate().filter(|(_, name)| severs(planned.fault, name));
         let until = planned.until.as_micros() as u64;
-        record.severed.extend(nodes.map(|(node, _)| Severed { node, from: began, until }));
+        record.harm.severed.extend(nodes.map(|(node, _)| Severed { node, from: began, until }));
         if let Fault::Stall(node) = planned.fault {
-            record.stalled.push(Severed { node, from: began, until });
+            record.harm.stalled.push(Severed { node, from: began, until });
         }
         drop(record);
         match planned.fault {
@@ -179,8 +179,13 @@ impl World<'_> {
             return;
         }
         self.sim.crash(host);
-        if let Some(node) = NODES.iter().position(|name| *name == host) {
-            self.recorder.end_all(node, self.sim.elapsed().as_micros() as u64);
+        let now = self.sim.elapsed().as_micros() as u64;
+        match NODES.iter().position(|name| *name == host) {
+            Some(node) => {
+                self.recorder.record().harm.nodes_killed.push((now, node));
+                self.recorder.end_all(node, now);
+            }
+            None => self.recorder.record().harm.owners_killed.push(now),
         }
     }
 

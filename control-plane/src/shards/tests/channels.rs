@@ -115,14 +115,14 @@ fn termination_reaches_the_nodes_where_the_user_is() {
 fn terminate(world: &World, channel: &str) -> Dispatched {
     let (app, channel, ack) = (app_id(), name(channel), Ack::new());
     let key = (&app, &channel);
-    let sending = Sending { eager: &[], ack: Some(&ack), now: world.now };
+    let sending = Sending { eager: &[], ack: Some(&ack), keepers: None, now: world.now };
     world.shards.dispatch(key, event::terminated(key), sending).unwrap()
 }
 
 fn relay(world: &World, channel: &str, said: &ClientEvent, id: u128) -> Dispatched {
     let (app, channel) = (app_id(), name(channel));
     let key = (&app, &channel);
-    let sending = Sending { eager: &[], ack: None, now: world.now };
+    let sending = Sending { eager: &[], ack: None, keepers: None, now: world.now };
     world.shards.dispatch(key, event::relayed(key, said, MessageId(id)), sending).unwrap()
 }
 
