@@ -13,6 +13,7 @@ mod crowd;
 mod etcd_down;
 mod kill_control_plane;
 mod node_killed;
+mod node_overflows;
 mod node_stopped;
 mod race;
 mod restart_control_planes;
