@@ -41,7 +41,9 @@ impl Judge {
         let output = self.command(feature, &target).current_dir(root).output();
         let output = output.expect("cargo can be started");
         self.keep(feature, &target, &output);
-        Outcome::of(&output, &self.test())
+        let [told, errors] =
+            [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+        Outcome::of(&self.test(), &told, &errors)
     }
 
     fn command(self, feature: Option<&str>, target: &Path) -> Command {
@@ -90,15 +92,13 @@ impl Judge {
 }
 
 impl Outcome {
-    fn of(output: &Output, test: &str) -> Self {
-        let told = String::from_utf8_lossy(&output.stdout);
+    /// By what the test harness has told.
+    fn of(test: &str, told: &str, errors: &str) -> Self {
         let prefix = format!("test {test} ... ");
-        let result = told.lines().find_map(|line| line.strip_prefix(&prefix));
-        match result {
-            Some("ok") if output.status.success() && !told.contains("LEFT OUT") => Self::Passed,
-            Some("FAILED") if !output.status.success() => Self::Failed(broken(&told)),
+        match told.lines().find_map(|line| line.strip_prefix(&prefix)) {
+            Some("ok") if !told.contains("LEFT OUT") => Self::Passed,
+            Some("FAILED") => Self::Failed(broken(told)),
             Some(_) | None => {
-                let errors = String::from_utf8_lossy(&output.stderr);
                 let last = errors.lines().rev().find(|line| !line.trim().is_empty());
                 Self::DidNotRun(last.unwrap_or_default().to_owned())
             }
@@ -157,5 +157,24 @@ impl fmt::Display for Outcome {
             Self::Failed(broken) => write!(f, "{}", broken.join("; ")),
             Self::DidNotRun(last) => write!(f, "did not run: {last}"),
         }
+    }
+}
+
+#[test]
+fn only_what_ran_and_broke_the_rule_has_caught_a_bug() {
+    let heard = |told: &str| Outcome::of("a::b", told, "error: it cannot be built\n\n");
+    let verdict = "test a::b ... FAILED\nthread 'a::b' (7) panicked at a.rs:1:2:\na: [\n    Verdict {\n        \
+                   rule: \"V2 unique\",\n";
+    assert!(heard(verdict).breaks("V2 unique") && !heard(verdict).breaks("V3 reliable"));
+    let seed = "test a::b ... FAILED\nV3 reliable, 1 of 8: x\nV3 reliable, 1 of 8: y\n";
+    assert_eq!(heard(seed), Outcome::Failed(vec!["V3 reliable".to_owned()]));
+    let asserted =
+        "test a::b ... FAILED\nthread 'a::b' panicked at a.rs:1:2:\nclosed at once: 9 of 9\n";
+    assert!(heard(asserted).breaks("closed at once"));
+    assert_eq!(heard("test a::b ... ok\n"), Outcome::Passed);
+    for nothing in ["", "test a::c ... FAILED\n", "test a::b ... ok\na: LEFT OUT\n"] {
+        let outcome = heard(nothing);
+        assert_eq!(outcome, Outcome::DidNotRun("error: it cannot be built".to_owned()));
+        assert!(!outcome.breaks(""));
     }
 }
