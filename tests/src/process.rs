@@ -31,6 +31,7 @@ pub fn free_port() -> u16 {
 }
 
 /// The folder with the programs, built as this test is: once, and at once where nothing has changed.
+/// Where the test has features of theirs, `CHAOS_FEATURES` names the same for them.
 static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
     let test = std::env::current_exe().expect("a test is a program");
     let folder = test.ancestors().nth(2).expect("target/<profile>/deps/test");
@@ -39,11 +40,19 @@ static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
     if folder.ends_with("release") {
         cargo.arg("--release");
     }
+    if let Some(features) = features() {
+        cargo.args(["--features", &features]);
+    }
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     let built = cargo.status().expect("cargo can be started");
     assert!(built.success(), "the programs cannot be built");
     folder.to_owned()
 });
+
+#[allow(clippy::disallowed_methods, reason = "a test binary has no command line of its own")]
+fn features() -> Option<String> {
+    std::env::var("CHAOS_FEATURES").ok()
+}
 
 /// Builds the programs, if that has not been done: while a test has nothing running that would have
 /// to wait meanwhile.

@@ -9,7 +9,7 @@ pub enum Lane {
     Short,
     /// The sizes of the contract: `CHAOS=long`, with release programs.
     Long,
-    /// Programs with bugs that have to be caught: `CHAOS=bugs`.
+    /// Builds with bugs that have to be caught: `CHAOS=bugs`.
     Bugs,
 }
 
@@ -38,6 +38,12 @@ pub fn size<T>(short: T, long: T) -> T {
 pub fn seed() -> u64 {
     let given = setting("CHAOS_SEED").and_then(|seed| seed.parse().ok());
     given.unwrap_or_else(crate::rest::unix_seconds)
+}
+
+/// The seeded bugs that are tried: those in whose name this is, `CHAOS_BUG`; without it all.
+#[must_use]
+pub fn chosen_bug() -> Option<String> {
+    setting("CHAOS_BUG")
 }
 
 /// Whether histories are kept of runs that nobody has to look into: `CHAOS_HISTORY`.

@@ -155,7 +155,12 @@ async fn watch_over(mut apps: proto::watch::AppsReceiver) -> u64 {
         }
         for app in now.iter() {
             let before = newest.insert(app.id.to_string(), number(app)).unwrap_or(0);
-            assert!(before <= number(app), "{} goes back from {before} to {}", app.id, number(app));
+            assert!(
+                before <= number(app),
+                "settings go back: {} from {before} to {}",
+                app.id,
+                number(app)
+            );
         }
     }
     snapshots

@@ -14,6 +14,7 @@ mod etcd_down;
 mod kill_control_plane;
 mod lying_watch;
 mod node_killed;
+mod node_overflows;
 mod node_stopped;
 mod race;
 mod restart_control_planes;

@@ -1,4 +1,4 @@
-//! A node ends as planned, and nobody sees its users go.
+//! A node ends as planned: its sockets are closed one after the other, and nobody sees its users go.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -8,14 +8,19 @@ use tests::{
     eventually,
     fleet::{Fleet, Order},
 };
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     seat::{ROOM, Seat, Told},
-    size::size,
+    size::{say, size},
 };
 
+/// The time over which a node closes its sockets.
+const WINDOW: Duration = Duration::from_secs(2);
 /// After this long without a change a leave would have been told.
 const QUIET: Duration = Duration::from_secs(6);
 
@@ -27,7 +32,7 @@ async fn users_of_a_node_that_drains_are_not_seen_to_leave() {
         gateways: 1,
         nodes: 3,
         app: serde_json::from_value(app).unwrap(),
-        node: vec!["--drain-seconds=2".to_owned()],
+        node: vec![format!("--drain-seconds={}", WINDOW.as_secs())],
         ..Order::default()
     })
     .await;
@@ -57,6 +62,40 @@ async fn users_of_a_node_that_drains_are_not_seen_to_leave() {
     let (seen, _seats): (Vec<_>, Vec<_>) = all.into_iter().map(Result::unwrap).unzip();
     let seen = seen.concat();
     assert!(seen.is_empty(), "{} notices: {:#?}", seen.len(), &seen[..seen.len().min(20)]);
+}
+
+/// Whoever is closed comes back at once: the other nodes get them by and by.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_drains_closes_its_sockets_one_after_the_other() {
+    let sockets = size(200, 2_000);
+    let window = format!("--drain-seconds={}", WINDOW.as_secs());
+    // By one thread, so that how many are closed at a time does not depend on the machine.
+    let node = vec![window, "--shard-threads=1".to_owned()];
+    let mut fleet = Fleet::start(Order { nodes: 1, node, ..Order::default() }).await;
+    let address = fleet.node_addresses()[0];
+    let mut open = Vec::new();
+    for number in 0..sockets {
+        let mut seat = Seat::take(address, &format!("user-{number}")).await.unwrap();
+        open.push(tokio::spawn(async move { (seat.next().await, Instant::now()) }));
+    }
+    fleet.drain_node(0).await;
+    let closes = join_all(open).await.into_iter().map(Result::unwrap);
+    let (told, mut times): (Vec<_>, Vec<_>) = closes.unzip();
+    assert!(told.iter().all(|told| *told == Told::Closed(4200)), "{told:?}");
+    times.sort_unstable();
+    let most = most_within(&times, WINDOW / 10);
+    let spread = times[sockets - 1] - times[0];
+    say(&format!("{sockets} sockets closed over {spread:?}, at most {most} in {:?}", WINDOW / 10));
+    assert!(most < sockets / 2, "closed at once: {most} of {sockets} in {:?}", WINDOW / 10);
+    assert!(spread < 2 * WINDOW, "closed too slowly: over {spread:?}");
+}
+
+/// How many of these times, in order, lie so close together at most.
+fn most_within(times: &[Instant], span: Duration) -> usize {
+    let until = |(place, first): (usize, &Instant)| {
+        times[place..].partition_point(|time| *time < *first + span)
+    };
+    times.iter().enumerate().map(until).max().unwrap_or_default()
 }
 
 /// Enters at the first node; then goes on, at a 4200, to the next. Returns what it was told that it

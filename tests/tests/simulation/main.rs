@@ -106,7 +106,8 @@ impl FormatTime for Simulated {
     }
 }
 
-/// `SIMULATION_SEED` is the first, `SIMULATION_SEEDS` is how many.
+/// `SIMULATION_SEED` is the first, `SIMULATION_SEEDS` is how many; with `SIMULATION_UNTIL_BROKEN` the
+/// first that is broken is the last.
 fn seeds() -> Range<u64> {
     let first = number("SIMULATION_SEED");
     let count = number("SIMULATION_SEEDS").unwrap_or(first.is_some().into());
@@ -163,6 +164,9 @@ fn no_seed_breaks_an_invariant() {
             if !is_whole {
                 say(&text);
                 broken.lock().expect("no holder panics").push(seed);
+                if number("SIMULATION_UNTIL_BROKEN").is_some() {
+                    next.store(seeds.end, Ordering::Relaxed);
+                }
             }
         }
     };
