@@ -14,6 +14,10 @@ pub enum Transport {
     Tls(Box<(TcpStream, ServerConnection)>),
 }
 
+/// Bytes that the kernel holds for a connection beyond those that are on their way: what a peer does not
+/// read stands in its outbox, which is bounded, and not in buffers of the kernel that grow to megabytes.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 128 << 10;
 /// Plain bytes that TLS may hold before they are encrypted and written.
 const TLS_BUFFER_BYTES: usize = 64 << 10;
 
@@ -24,6 +28,8 @@ impl Transport {
         tls: Option<ServerConnection>,
     ) -> io::Result<Self> {
         let tcp = TcpStream::from_std(tcp.into_std()?);
+        #[cfg(target_os = "linux")]
+        let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
         Ok(match tls {
             None => Self::Plain(tcp),
             Some(mut connection) => {
