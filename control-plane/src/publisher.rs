@@ -316,7 +316,8 @@ impl Publisher {
         let seen = metrics.taps.look((app, channel), &event);
         let dispatched = shards.dispatch((app, channel), event, to)?;
         // Another control plane reaches more nodes: it can see the event through, should this one die now.
-        if let Some(ack) = to.ack.filter(|_| dispatched.is_unheard() && nodes.are_partial()) {
+        let is_alone = nodes.are_partial() || (!dispatched.kept && replicas.has_peers());
+        if let Some(ack) = to.ack.filter(|_| dispatched.is_unheard() && is_alone) {
             ack.refuse();
         }
         if let Some(event) = cached {

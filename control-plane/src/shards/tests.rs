@@ -25,6 +25,7 @@ use super::{Budget, Dispatched, Happened, MemberReport, Report, Sending, Shards,
 use crate::{
     ack::Ack,
     node::{Attachment, Node},
+    nodes::Nodes,
     ownership::shards,
     webhooks::Happening,
 };
@@ -160,6 +161,15 @@ impl World {
     }
 
     fn publish_eagerly(&self, channel: &str, data: &str, eager: &[Arc<Node>]) -> Dispatched {
+        self.publish_to(channel, data, (eager, None))
+    }
+
+    fn publish_to(
+        &self,
+        channel: &str,
+        data: &str,
+        (eager, keepers): (&[Arc<Node>], Option<&Nodes>),
+    ) -> Dispatched {
         let event = Event {
             name: EventName("price".into()),
             data: data.to_owned().into(),
@@ -177,7 +187,7 @@ impl World {
         let kept = event::Kept { cached: self.shards.cached_for(), ..event::Kept::default() };
         let (app, ack) = (app_id(), Ack::new());
         let event = event::published(&app, (&publish, 0), kept);
-        let sending = Sending { eager, ack: Some(&ack), keepers: None, now: self.now };
+        let sending = Sending { eager, ack: Some(&ack), keepers, now: self.now };
         self.shards.dispatch((&app, &name(channel)), event, sending).unwrap_or_default()
     }
 

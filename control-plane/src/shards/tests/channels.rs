@@ -3,7 +3,10 @@
 use proto::internal::{ClientEvent, DataForm, ExcludedSocket};
 
 use super::*;
-use crate::shards::{ChannelNow, Cursor};
+use crate::{
+    node::SILENCE_MAX,
+    shards::{ChannelNow, Cursor},
+};
 
 const NOTHING: [&str; 0] = [];
 const USER: &str = "#server-to-user-ann";
@@ -110,6 +113,32 @@ fn termination_reaches_the_nodes_where_the_user_is() {
     assert_eq!((terminated.nodes, terminated.subscriptions), (1, 2));
     assert_eq!((a.news(&world), b.news(&world).len()), (vec!["terminate".into()], 0));
     assert_eq!(terminate(&world, "x").nodes, 0);
+}
+
+#[test]
+fn what_only_a_silent_node_wants_is_kept_by_one_that_answers() {
+    let mut world = World::new();
+    let nodes = Nodes::new(OWNER);
+    let attach = |name: &str, boot| {
+        let hello = Hello { node_id: name.into(), ..Hello::default() };
+        let stream = nodes.attach(&hello, BootId(boot), world.now).attachment;
+        Fake { stream, position: 0, boot }
+    };
+    let (a, mut b) = (attach("a", 1), attach("b", 2));
+    world.interest(&a, "x", subscribed(1, 1));
+    let both = world.publish_to("x", "1", (&[], Some(&nodes)));
+    assert_eq!((both.nodes, both.heard, both.kept), (1, 1, false));
+    world.now += SILENCE_MAX + Duration::from_millis(1);
+    b.stream.node.heard(world.now);
+    nodes.tick(world.now);
+    let kept = world.publish_to("x", "2", (&[], Some(&nodes)));
+    assert_eq!((kept.nodes, kept.heard, kept.kept), (1, 0, true));
+    let told = b.events(world.now);
+    assert_eq!(told.iter().map(|event| &*event.data).collect::<Vec<_>>(), [&b"2"[..]]);
+    world.now += SILENCE_MAX + Duration::from_millis(1);
+    nodes.tick(world.now);
+    let lost = world.publish_to("x", "3", (&[], Some(&nodes)));
+    assert!(lost.is_unheard() && !lost.kept, "nobody answers");
 }
 
 fn terminate(world: &World, channel: &str) -> Dispatched {
