@@ -67,7 +67,7 @@ impl Publisher {
         let mut body = json!({
             "name": "e",
             "channel": scene.name(channel),
-            "data": format!("{data:x<width$}", width = self.bytes),
+            "data": format!("{data}{}", "x".repeat(self.bytes.saturating_sub(data.len()))),
         });
         if let Some((_, socket_id)) = &excluded {
             body["socket_id"] = json!(socket_id);
