@@ -26,6 +26,8 @@ pub struct Nodes {
     crowded: AtomicBool,
     /// Another control plane reaches more of them.
     partial: AtomicBool,
+    /// There are several, and none of them answers.
+    silent: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -61,8 +63,8 @@ impl Nodes {
     #[must_use]
     pub fn new(owner: OwnerId) -> Self {
         let (known, eager) = (Mutex::default(), RwLock::new(Arc::from([])));
-        let (crowded, partial) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { owner, known, eager, crowded, partial }
+        let [crowded, partial, silent] = [(); 3].map(|()| AtomicBool::new(false));
+        Self { owner, known, eager, crowded, partial, silent }
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -84,6 +86,7 @@ impl Nodes {
         };
         self.set_eager(&node, true);
         let attachment = node.attach(hello, self.owner.0, now);
+        self.listen(&known);
         Attached { attachment, replaced }
     }
 
@@ -124,6 +127,23 @@ impl Nodes {
         let known = self.known();
         let reached = known.by_id.values().filter(|node| node.is_reached(now));
         reached.map(|node| node.id.to_string()).collect()
+    }
+
+    /// Whether several nodes are known and none of them answers: then it is this control plane that is cut off.
+    #[must_use]
+    pub fn are_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
+    }
+
+    /// A stream has ended: it may have been the last.
+    pub fn detached(&self) {
+        self.listen(&self.known());
+    }
+
+    fn listen(&self, known: &Known) {
+        let mut nodes = known.by_id.values();
+        let silent = nodes.len() > 1 && !nodes.any(|node| node.is_healthy());
+        self.silent.store(silent, Ordering::Relaxed);
     }
 
     /// Some node that publishers wait for.
@@ -196,6 +216,7 @@ impl Nodes {
         known.tell_totals();
         let crowded = known.by_id.values().any(|node| node.may_be_crowded());
         self.crowded.store(crowded, Ordering::Relaxed);
+        self.listen(&known);
         found
     }
 

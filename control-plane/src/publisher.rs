@@ -312,12 +312,15 @@ impl Publisher {
         to: To<'_>,
     ) -> Result<Dispatched, Box<DispatchedEvent>> {
         let Parts { shards, replicas, nodes, metrics, .. } = &*self.parts;
+        // It is this one that is cut off: others will own the shard. What it dispatched, some would get from it.
+        if to.ack.is_some() && nodes.are_silent() && replicas.has_peers() {
+            return Err(Box::new(event));
+        }
         let cached = (event.cache_ttl_ms > 0 && replicas.has_peers()).then(|| event.clone());
         let seen = metrics.taps.look((app, channel), &event);
         let dispatched = shards.dispatch((app, channel), event, to)?;
         // Another control plane reaches more nodes: it can see the event through, should this one die now.
-        let is_alone = nodes.are_partial() || (!dispatched.kept && replicas.has_peers());
-        if let Some(ack) = to.ack.filter(|_| dispatched.is_unheard() && is_alone) {
+        if let Some(ack) = to.ack.filter(|_| dispatched.is_unheard() && nodes.are_partial()) {
             ack.refuse();
         }
         if let Some(event) = cached {

@@ -158,8 +158,6 @@ pub struct Dispatched {
     pub heard: u32,
     /// Nodes whose queue overflowed on it.
     pub overflowed: u32,
-    /// None of those who want it answers, and one that answers keeps it.
-    pub kept: bool,
 }
 
 impl Dispatched {

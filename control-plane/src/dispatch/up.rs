@@ -38,6 +38,7 @@ impl Dispatcher {
         info!(node = %node.id, attachment = attachment.number, reason, "stream of a node ended");
         let now = Instant::now().into_std();
         node.detach(attachment.number, now);
+        self.nodes.detached();
         // It may have been given up while its last words were heard.
         if self.nodes.get(&node.id.0, node.boot).is_none_or(|known| !Arc::ptr_eq(&known, node)) {
             self.forget(node, None, now);

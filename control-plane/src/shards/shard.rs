@@ -15,11 +15,7 @@ use super::{
     event::{About, Place},
     roster::{self, Dropped, Entered, Exited},
 };
-use crate::{
-    node::{Node, Pushed},
-    nodes::Nodes,
-    webhooks::Happening,
-};
+use crate::{node::Node, nodes::Nodes, webhooks::Happening};
 
 pub(super) type Channels = HashMap<AppId, HashMap<ChannelName, Channel>>;
 
@@ -129,7 +125,7 @@ impl Shard {
         if dispatched.is_unheard()
             && let Some(keeper) = keepers.and_then(Nodes::keeper)
         {
-            dispatched.kept = keeper.push(&event, 0, now, ack) == Pushed::Queued;
+            keeper.push(&event, 0, now, ack);
         }
         dispatched.subscriptions = holders.map(|holder| holder.subscriptions).sum();
         dispatched

@@ -4,7 +4,7 @@ use tests::{
     arena::Part,
     chaos::{
         history::{COME_BACK, End, Socket},
-        lane::size,
+        lane::{Lane, say, size},
         publisher::Publisher,
         run::Run,
     },
@@ -26,6 +26,10 @@ const LISTENERS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn node_overflows() {
+    if Lane::chosen() == Lane::Short {
+        say("node_overflows: LEFT OUT; the long lane has it, and the one with bugs");
+        return;
+    }
     let mut order = order(CONTROL_PLANES, 1, 3);
     order.app.limits.get_or_insert_default().event_payload_kib_max = Some(PAYLOAD_KIB_MAX);
     let mut run = Run::start("node_overflows", order).await;

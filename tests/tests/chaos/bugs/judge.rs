@@ -61,7 +61,8 @@ impl Judge {
             .env("SIMULATION_SEED", "0")
             .env("SIMULATION_SEEDS", SEEDS.to_string())
             .env("SIMULATION_UNTIL_BROKEN", "1");
-        for name in ["CHAOS", "CHAOS_SEED", "ENDURANCE", "ENDURANCE_SEED"] {
+        cargo.env("CHAOS", "bugs");
+        for name in ["CHAOS_SEED", "ENDURANCE", "ENDURANCE_SEED"] {
             cargo.env_remove(name);
         }
         cargo
