@@ -46,6 +46,12 @@ impl Outbox {
         Ok(())
     }
 
+    /// Whether a quarter of the room is taken.
+    #[must_use]
+    pub fn is_pressed(&self, limits: OutboxLimits) -> bool {
+        4 * self.frames.len() >= limits.frames || 4 * self.bytes >= limits.bytes
+    }
+
     /// Drops what waits, but for a frame that is half written: without its rest nothing behind it
     /// could be read.
     pub fn clear(&mut self) {
@@ -115,9 +121,11 @@ mod tests {
         assert_eq!(outbox.push(frame(1), LIMITS), Err(Full));
         outbox.advance(20);
         assert!(outbox.is_empty());
+        assert!(!outbox.is_pressed(LIMITS));
         for _ in 0..3 {
             assert_eq!(outbox.push(frame(1), LIMITS), Ok(()));
         }
+        assert!(outbox.is_pressed(LIMITS));
         assert_eq!(outbox.push(frame(1), LIMITS), Err(Full));
     }
 

@@ -71,6 +71,9 @@ pub struct Shard {
     wheel: Wheel,
     /// Sockets with something to write.
     dirty: Turns,
+    /// One of these has much in front of it already: all are written before more commands are taken, and
+    /// publishers wait for that.
+    pressed: bool,
     /// Since when the oldest command waits whose frames may not all be written.
     oldest: Option<Instant>,
     /// Sockets with more to read than their budget.
@@ -113,6 +116,7 @@ impl Shard {
             generation: 0,
             wheel: Wheel::new(now, TIMER_TICK, TIMER_SLOTS),
             dirty: Turns::new(),
+            pressed: false,
             oldest: None,
             unread: Vec::new(),
             slow: Vec::new(),
@@ -154,7 +158,8 @@ impl Shard {
             }
             self.expire(now);
             self.drain(now);
-            self.flush(FLUSH_SOCKETS);
+            let pressed = std::mem::take(&mut self.pressed);
+            self.flush(if pressed { usize::MAX } else { FLUSH_SOCKETS });
             self.relieve(now);
             self.measure();
         }
@@ -266,7 +271,7 @@ impl Shard {
     }
 
     fn push(&mut self, delivery: &Delivery, now: Instant) {
-        let Self { hub, sockets, ledger, dirty, slow, node, writer, .. } = self;
+        let Self { hub, sockets, ledger, dirty, pressed, slow, node, writer, .. } = self;
         // One copy for the thread: its sockets then share it without atomics.
         let plain: Frame = Rc::from(&delivery.frame[..]);
         let mut push = |key: SocketKey, frame: &Frame| {
@@ -275,7 +280,9 @@ impl Shard {
             };
             if socket.push(Rc::clone(frame), node.limits).is_err() {
                 slow.push(key);
-            } else if !socket.dirty {
+            } else if socket.dirty {
+                *pressed |= socket.is_pressed(node.limits);
+            } else {
                 socket.dirty = true;
                 dirty.push(socket.lane, key);
             }

@@ -176,6 +176,12 @@ impl Socket {
         self.outbox.push(frame, limits.outbox)
     }
 
+    /// Whether much waits for it.
+    #[must_use]
+    pub fn is_pressed(&self, limits: SocketLimits) -> bool {
+        self.outbox.is_pressed(limits.outbox)
+    }
+
     /// Says why, then goodbye; drops what waits where the peer does not keep up with it.
     pub fn close(&mut self, code: CloseCode, until: Instant) {
         if code == CloseCode::SlowConsumer {
