@@ -13,6 +13,8 @@ use std::{
 
 use tokio::process::{Child, Command};
 
+use crate::chaos::lane::features;
+
 /// Ports below those that the system gives to outgoing connections (32,768 and up on Linux): a port
 /// from up there may be a client's before the program that it was meant for has bound it.
 const PORTS: std::ops::Range<u16> = 10_000..32_000;
@@ -48,11 +50,6 @@ static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
     assert!(built.success(), "the programs cannot be built");
     folder.to_owned()
 });
-
-#[allow(clippy::disallowed_methods, reason = "a test binary has no command line of its own")]
-fn features() -> Option<String> {
-    std::env::var("CHAOS_FEATURES").ok()
-}
 
 /// Builds the programs, if that has not been done: while a test has nothing running that would have
 /// to wait meanwhile.

@@ -169,8 +169,8 @@ impl World {
     }
 
     /// Takes in changes. What is older than what is known is ignored, and so is what the last listing would
-    /// have shown if it were true; many deletions of one
-    /// revision (someone wiped a prefix) are held back like those of a listing.
+    /// have shown if it were true; many deletions of one revision (someone wiped a prefix) are held back
+    /// like those of a listing.
     pub(super) fn apply(&mut self, changes: &[Change]) -> Outcome {
         let mut outcome = Outcome::default();
         for batch in changes.chunk_by(|a, b| a.revision() == b.revision()) {

@@ -46,6 +46,12 @@ pub fn chosen_bug() -> Option<String> {
     setting("CHAOS_BUG")
 }
 
+/// The features that the programs have, as the test itself has them: `CHAOS_FEATURES`.
+#[must_use]
+pub fn features() -> Option<String> {
+    setting("CHAOS_FEATURES")
+}
+
 /// Whether histories are kept of runs that nobody has to look into: `CHAOS_HISTORY`.
 #[must_use]
 pub fn keeps_histories() -> bool {
@@ -69,8 +75,10 @@ pub fn folder(scenario: &str, seed: u64) -> PathBuf {
     target.join(format!("{scenario}-{seed}"))
 }
 
+/// An environment variable.
 #[allow(clippy::disallowed_methods, reason = "a test binary has no command line of its own")]
-fn setting(name: &str) -> Option<String> {
+#[must_use]
+pub fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 

@@ -41,8 +41,7 @@ async fn payloads_survive_the_matrix() {
     samples.referee(SAMPLES / 2).await;
 }
 
-#[allow(clippy::disallowed_methods, reason = "a test's size is no option of a program")]
 fn messages() -> usize {
-    let number = std::env::var("DELTA_MESSAGES").ok();
+    let number = tests::chaos::lane::setting("DELTA_MESSAGES");
     number.map_or(MESSAGES, |number| number.parse().expect("DELTA_MESSAGES is a number"))
 }

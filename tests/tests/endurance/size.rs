@@ -1,5 +1,8 @@
 //! How large a run is, and what it says of itself.
 
+pub(crate) use tests::chaos::lane::say;
+use tests::chaos::lane::setting;
+
 /// Whether the figures are those of the contract: `ENDURANCE=full`. Of release programs:
 /// `ENDURANCE=full cargo test --release -p tests --test endurance -- --nocapture`.
 ///
@@ -17,15 +20,4 @@ pub(crate) fn size<T>(everyday: T, full: T) -> T {
 pub(crate) fn seed() -> u64 {
     let given = setting("ENDURANCE_SEED").and_then(|seed| seed.parse().ok());
     given.unwrap_or_else(tests::rest::unix_seconds)
-}
-
-#[allow(clippy::disallowed_methods, reason = "a test binary has no command line of its own")]
-fn setting(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-/// What a run has found; seen where it fails, and with `--nocapture`.
-#[allow(clippy::print_stdout, reason = "the test harness keeps it for whoever wants to know")]
-pub(crate) fn say(text: &str) {
-    println!("{text}");
 }

@@ -18,6 +18,7 @@ use std::{
     env,
     fmt::{self, Write as _},
     hash::{DefaultHasher, Hasher as _},
+    iter,
     num::NonZero,
     ops::Range,
     process::Command,
@@ -31,7 +32,10 @@ use std::{
 use recorder::Record;
 use tests::{
     chance::Chance,
-    chaos::{lane::say, verdicts},
+    chaos::{
+        lane::{say, setting},
+        verdicts,
+    },
 };
 use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
 use world::Length;
@@ -86,9 +90,8 @@ fn wrong(record: &Record) -> Vec<String> {
     wrong
 }
 
-#[allow(clippy::disallowed_methods, reason = "a test binary has no command line of its own")]
 fn number(name: &str) -> Option<u64> {
-    env::var(name).ok()?.parse().ok()
+    setting(name)?.parse().ok()
 }
 
 /// What all hosts log, with simulated times.
@@ -124,6 +127,7 @@ fn tell(seed: u64, record: &Record, wrong: &[String]) {
         say(&format!("{:8.3} s  {}", step.began as f64 / 1e6, step.what));
     }
     wrong.iter().for_each(|wrong| say(wrong));
+    say(&format!("{} sockets were let in unacknowledged", record.degraded));
     for probe in &record.history.probes {
         say(&format!("{} works after {:?} us", probe.what, probe.took));
     }
@@ -157,9 +161,8 @@ fn no_seed_breaks_an_invariant() {
     let next = AtomicU64::new(seeds.start);
     let broken = Mutex::new(Vec::new());
     let run = || {
-        while let Some(seed) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end)
-        {
+        let taken = iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+        for seed in taken.take_while(|seed| *seed < seeds.end) {
             let (is_whole, text) = elsewhere(SEED, seed);
             if !is_whole {
                 say(&text);

@@ -6,14 +6,15 @@
 
 use std::collections::BTreeMap;
 
+use proto::stamp::UNSTABLE_MAX;
 use tests::chaos::history::{At, COME_BACK, End, History, Key, Message, Socket, Stay};
 
 /// Who leaves may miss what is acknowledged that shortly before.
 const UNDER_WAY: At = 1_000_000;
 /// That soon after a link is there again, who has a hole has been told.
 const TOLD_WITHIN: At = 5_000_000;
-/// As long as an event lives on nodes for the next owner of its shard (`proto::stamp::UNSTABLE_MAX`).
-const KEPT: At = 8_000_000;
+/// As long as an event lives on nodes for the next owner of its shard.
+const KEPT: At = UNSTABLE_MAX.as_micros() as At;
 const EXAMPLES_MAX: usize = 20;
 
 /// A time in which a node and a control plane could not hear each other well.
