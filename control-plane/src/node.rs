@@ -5,10 +5,11 @@
 //! ends, and when the node attaches again it is told so and closes its sockets. Before that the app
 //! that fills it is asked to publish later.
 
+mod noted;
 mod queue;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
@@ -21,11 +22,14 @@ use futures_util::task::AtomicWaker;
 use model::{AppId, BootId, NodeId, OwnerId};
 use proto::internal::{
     AppConnections, AttachResponse, Claim, Delivered, DispatchedEvent, Dispatches, Hello,
-    InterestAck, ListSockets, Stable, Totals, Welcome, attach_response::Down,
+    ListSockets, ShardAge, Stable, Totals, Welcome, attach_response::Down,
 };
 
-use self::queue::{Pushing, Queue};
-use crate::ack::Ack;
+use self::{
+    noted::Noted,
+    queue::{Pushing, Queue},
+};
+use crate::ack::Piece;
 
 /// Questions of operators that wait for one node.
 const ASKED_MAX: usize = 8;
@@ -87,6 +91,8 @@ struct State {
     claimed: (u64, u64),
     /// Where this control plane has dispatched; it is told so once.
     dispatches: Option<Dispatches>,
+    /// Where another one has while this one owned the shard too, and how many milliseconds ago.
+    elsewhere: BTreeMap<u32, u64>,
     /// What operators want to know of it.
     asked: VecDeque<ListSockets>,
     /// It did not answer a claim in time: it gets every event until it does.
@@ -96,7 +102,7 @@ struct State {
     /// The control planes that it is attached to and that answer it, and when it said so.
     owners: (Vec<OwnerId>, Instant),
     welcome: Option<Welcome>,
-    interest_ack: Option<u64>,
+    noted: Noted,
     totals: HashMap<AppId, u32>,
 }
 
@@ -144,12 +150,13 @@ impl Node {
             claims: VecDeque::new(),
             claimed: (0, 0),
             dispatches: None,
+            elsewhere: BTreeMap::new(),
             asked: VecDeque::new(),
             late: false,
             snapshot: false,
             owners: (Vec::new(), now),
             welcome: None,
-            interest_ack: None,
+            noted: Noted::default(),
             totals: HashMap::new(),
         };
         let draining = AtomicBool::new(false);
@@ -184,6 +191,7 @@ impl Node {
         state.claims.clear();
         state.claimed = (0, 0);
         state.dispatches = None;
+        state.elsewhere.clear();
         state.asked.clear();
         (state.late, state.snapshot) = (false, false);
         state.welcome = Some(Welcome {
@@ -192,7 +200,7 @@ impl Node {
             position: state.queue.position(),
             gap,
         });
-        state.interest_ack = None;
+        state.noted = Noted::default();
         let (number, unbroken) = (state.attachment, state.unbroken);
         drop(state);
         self.waker.wake();
@@ -242,7 +250,7 @@ impl Node {
         event: &Arc<DispatchedEvent>,
         sockets: u32,
         now: Instant,
-        ack: Option<&Arc<Ack>>,
+        piece: Option<&Arc<Piece>>,
     ) -> Pushed {
         let pushing = Pushing { event, sockets, now };
         let mut state = self.state();
@@ -260,9 +268,8 @@ impl Node {
             self.waker.wake();
             return Pushed::Overflowed;
         }
-        let is_waited_for = state.healthy && !cfg!(feature = "bug-ack-early");
         let healthy = state.healthy;
-        state.queue.push(pushing, ack, is_waited_for);
+        state.queue.push(pushing, piece, healthy);
         drop(state);
         self.waker.wake();
         if healthy { Pushed::Queued } else { Pushed::Unheard }
@@ -312,6 +319,13 @@ impl Node {
     /// Tells the node where this control plane has dispatched.
     pub fn tell_dispatches(&self, dispatches: Dispatches) {
         self.state().dispatches = Some(dispatches);
+        self.waker.wake();
+    }
+
+    /// Tells the node where another control plane has dispatched what it may not have heard.
+    pub fn tell_elsewhere(&self, shards: &[ShardAge]) {
+        let ages = shards.iter().map(|age| (age.shard, age.age_ms));
+        self.state().elsewhere.extend(ages);
         self.waker.wake();
     }
 
@@ -412,10 +426,13 @@ impl Node {
         state.queue.excuse(now);
     }
 
-    /// The interest of this sequence is in force.
-    pub fn acknowledge_interest(&self, sequence: u64) {
+    /// The interest of this sequence is in force. Of channels that it begins with: when something was last
+    /// dispatched in their shards.
+    pub fn acknowledge_interest(&self, sequence: u64, dispatched: Vec<ShardAge>) {
         let mut state = self.state();
-        state.interest_ack = Some(sequence);
+        // Until its snapshot is complete it is given everything.
+        let dispatched = if state.snapshot { dispatched } else { Vec::new() };
+        state.noted.add(sequence, dispatched);
         state.queue.hear(sequence);
         drop(state);
         self.waker.wake();
@@ -528,7 +545,7 @@ impl Node {
         if state.attachment != attachment || !state.attached {
             return Poll::Ready(None);
         }
-        match state.next_down() {
+        match state.next_down(tokio::time::Instant::now().into_std()) {
             Some(down) => Poll::Ready(Some(AttachResponse { down: Some(down) })),
             None => Poll::Pending,
         }
@@ -567,15 +584,20 @@ impl State {
         }
     }
 
-    fn next_down(&mut self) -> Option<Down> {
+    fn next_down(&mut self, now: Instant) -> Option<Down> {
         if let Some(welcome) = self.welcome.take() {
             return Some(Down::Welcome(welcome));
         }
         if let Some(dispatches) = self.dispatches.take() {
             return Some(Down::Dispatches(dispatches));
         }
-        if let Some(sequence) = self.interest_ack.take() {
-            return Some(Down::InterestAck(InterestAck { sequence }));
+        if !self.elsewhere.is_empty() {
+            let ages = std::mem::take(&mut self.elsewhere).into_iter();
+            let shards = ages.map(|(shard, age_ms)| ShardAge { shard, age_ms }).collect();
+            return Some(Down::Dispatches(Dispatches { shards, elsewhere: true }));
+        }
+        if let Some(ack) = self.noted.take() {
+            return Some(Down::InterestAck(ack));
         }
         if let Some(claim) = self.claims.pop_front() {
             return Some(Down::Claim(claim));
@@ -594,7 +616,7 @@ impl State {
         if let Some(wanted) = self.asked.pop_front() {
             return Some(Down::ListSockets(wanted));
         }
-        self.queue.next().map(Down::Dispatch)
+        self.queue.next(now).map(Down::Dispatch)
     }
 }
 

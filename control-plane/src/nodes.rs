@@ -10,7 +10,7 @@ use std::{
 };
 
 use model::{AppId, BootId, NodeId, OwnerId};
-use proto::internal::{Claim, Hello, ShardEpoch};
+use proto::internal::{Claim, Hello, ShardAge, ShardEpoch};
 
 use crate::node::{Attachment, Node, Ticked};
 
@@ -26,8 +26,12 @@ pub struct Nodes {
     crowded: AtomicBool,
     /// Another control plane reaches more of them.
     partial: AtomicBool,
-    /// There are several, and none of them answers.
+    /// There are several.
+    several: AtomicBool,
+    /// And none of them answers.
     silent: AtomicBool,
+    /// There were several, and all have been given up.
+    bereft: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +40,8 @@ struct Known {
     connections: BTreeMap<AppId, BTreeMap<NodeId, u32>>,
     /// Apps whose totals have changed since they were last told.
     changed: Vec<AppId>,
+    /// There were several since there was none.
+    had_several: bool,
 }
 
 /// A stream that has begun.
@@ -63,8 +69,8 @@ impl Nodes {
     #[must_use]
     pub fn new(owner: OwnerId) -> Self {
         let (known, eager) = (Mutex::default(), RwLock::new(Arc::from([])));
-        let [crowded, partial, silent] = [(); 3].map(|()| AtomicBool::new(false));
-        Self { owner, known, eager, crowded, partial, silent }
+        let [crowded, partial, several, silent, bereft] = [(); 5].map(|()| AtomicBool::new(false));
+        Self { owner, known, eager, crowded, partial, several, silent, bereft }
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -80,13 +86,14 @@ impl Nodes {
             Some(node) => (node, None),
             None => {
                 let node = Arc::new(Node::new(id.clone(), boot, now));
+                known.had_several &= !known.by_id.is_empty();
                 known.forget_connections(&id);
                 (Arc::clone(&node), known.by_id.insert(id, node))
             }
         };
         self.set_eager(&node, true);
         let attachment = node.attach(hello, self.owner.0, now);
-        self.listen(&known);
+        self.listen(&mut known);
         Attached { attachment, replaced }
     }
 
@@ -135,15 +142,38 @@ impl Nodes {
         self.silent.load(Ordering::Relaxed)
     }
 
-    /// A stream has ended: it may have been the last.
-    pub fn detached(&self) {
-        self.listen(&self.known());
+    /// Whether several nodes were known and none is any more: it may be this control plane that is cut off.
+    #[must_use]
+    pub fn are_bereft(&self) -> bool {
+        self.bereft.load(Ordering::Relaxed)
     }
 
-    fn listen(&self, known: &Known) {
+    /// Whether there is another node that can keep what is for one of them.
+    #[must_use]
+    pub fn are_several(&self) -> bool {
+        self.several.load(Ordering::Relaxed)
+    }
+
+    /// A stream has ended: it may have been the last.
+    pub fn detached(&self) {
+        self.listen(&mut self.known());
+    }
+
+    fn listen(&self, known: &mut Known) {
         let mut nodes = known.by_id.values();
-        let silent = nodes.len() > 1 && !nodes.any(|node| node.is_healthy());
+        let (some, several) = (nodes.len() > 0, nodes.len() > 1);
+        let silent = several && !nodes.any(|node| node.is_healthy());
+        known.had_several |= several;
+        self.several.store(several, Ordering::Relaxed);
         self.silent.store(silent, Ordering::Relaxed);
+        self.bereft.store(!some && known.had_several, Ordering::Relaxed);
+    }
+
+    /// Tells all other nodes where another control plane has dispatched what only this one may have heard.
+    pub fn tell_elsewhere(&self, heard: &Arc<Node>, shards: &[ShardAge]) {
+        let known = self.known();
+        let others = known.by_id.values().filter(|node| !Arc::ptr_eq(node, heard));
+        others.for_each(|node| node.tell_elsewhere(shards));
     }
 
     /// Some node that publishers wait for.
@@ -216,7 +246,7 @@ impl Nodes {
         known.tell_totals();
         let crowded = known.by_id.values().any(|node| node.may_be_crowded());
         self.crowded.store(crowded, Ordering::Relaxed);
-        self.listen(&known);
+        self.listen(&mut known);
         found
     }
 

@@ -72,6 +72,8 @@ pub struct Replicas {
     unasked: AtomicUsize,
     /// There are others: a copy for those who ask often.
     accompanied: AtomicBool,
+    /// There were, and none of them is alive, or one reaches more nodes.
+    apart: AtomicBool,
     /// Counts changes of what this one holds, or of whom it knows.
     changes: watch::Sender<u64>,
 }
@@ -113,9 +115,10 @@ impl Replicas {
             looked: None,
         };
         let changes = watch::Sender::new(0);
-        let (state, accompanied) = (Mutex::new(state), AtomicBool::new(false));
+        let state = Mutex::new(state);
+        let [accompanied, apart] = [(); 2].map(|()| AtomicBool::new(false));
         let unasked = AtomicUsize::new(1);
-        Arc::new(Self { me, shards, nodes, metrics, state, unasked, accompanied, changes })
+        Arc::new(Self { me, shards, nodes, metrics, state, unasked, accompanied, apart, changes })
     }
 
     /// Names what is on its way to the others.
@@ -182,10 +185,16 @@ impl Replicas {
         self.state().peers.nodes()
     }
 
-    /// Whether there are others.
+    /// Whether there are others, or were: one that is cut off for long does not know of them any more.
     #[must_use]
     pub fn has_peers(&self) -> bool {
         self.accompanied.load(Ordering::Relaxed)
+    }
+
+    /// Whether there are others of which none is alive, or one reaches more nodes than this one.
+    #[must_use]
+    pub fn is_apart(&self) -> bool {
+        self.apart.load(Ordering::Relaxed)
     }
 
     /// Whether somebody who can be reached dispatches in each shard.
@@ -225,9 +234,12 @@ impl Replicas {
         self.finish_rounds(&mut state, now);
         self.finish_leavings(&mut state, now);
         let changed = before != (state.version, state.eligible) || state.peers.take_changed();
-        self.accompanied.store(!standings.is_empty(), Ordering::Relaxed);
+        let alive = standings.iter().filter(|peer| peer.alive).count();
+        self.accompanied.fetch_or(!standings.is_empty(), Ordering::Relaxed);
+        let is_apart = self.has_peers() && (alive == 0 || state.behind.is_some());
+        self.apart.store(is_apart, Ordering::Relaxed);
         self.metrics.owned_shards.set(state.ownership.owned() as i64);
-        self.metrics.peers.set(standings.iter().filter(|peer| peer.alive).count() as i64);
+        self.metrics.peers.set(alive as i64);
         drop(state);
         if changed {
             self.changes.send_modify(|changes| *changes += 1);
@@ -239,8 +251,8 @@ impl Replicas {
             return;
         }
         state.version += 1;
-        self.shards.end(&steps.lost);
-        self.shards.end(&steps.leave);
+        self.shards.end(&steps.lost, now);
+        self.shards.end(&steps.leave, now);
         self.metrics.shards_lost.inc_by(steps.lost.len() as u64);
         if !steps.lost.is_empty() {
             warn!(shards = steps.lost.len(), "another control plane owns these shards");
@@ -326,6 +338,10 @@ impl Replicas {
         let mut state = self.state();
         state.ownership.refused(&answer.stale);
         self.shards.inherit(&answer.places, now);
+        let elsewhere = self.shards.note_passed(&answer.dispatched, now);
+        if !elsewhere.is_empty() {
+            self.nodes.tell_elsewhere(node, &elsewhere);
+        }
         let late = state.rounds.recover(answer.round, answer.events);
         self.metrics.recovered_late.inc_by(late.len() as u64);
         if !late.is_empty() {

@@ -205,9 +205,24 @@ impl Shards {
     /// An event of this channel that was dispatched at that time is acknowledged: who was not attached
     /// then, and had somebody in the channel, has a hole.
     pub fn see_through(&self, (app, channel): Key<'_>, at: Instant) {
-        let shard = ShardId::of(app, channel.as_str()).index();
+        self.note_seen(ShardId::of(app, channel.as_str()), at);
+    }
+
+    /// Other owners' events passed a node, and were dispatched to whoever they reached. Returns those of a time
+    /// at which this control plane owned the shard: they did not reach all.
+    pub fn note_passed(&self, ages: &[ShardAge], now: Instant) -> Vec<ShardAge> {
+        let is_elsewhere = |age: &&ShardAge| {
+            let at = now.checked_sub(Duration::from_millis(age.age_ms));
+            let Some((id, at)) = ShardId::new(age.shard).zip(at) else { return false };
+            self.note_seen(id, at);
+            self.shard(id).was_held(at)
+        };
+        ages.iter().filter(is_elsewhere).copied().collect()
+    }
+
+    fn note_seen(&self, shard: ShardId, at: Instant) {
         let milliseconds = at.saturating_duration_since(self.began).as_millis() as u64;
-        self.seen_through[shard].fetch_max(milliseconds + 1, Ordering::Relaxed);
+        self.seen_through[shard.index()].fetch_max(milliseconds + 1, Ordering::Relaxed);
     }
 
     fn shard(&self, id: ShardId) -> MutexGuard<'_, Shard> {
@@ -218,11 +233,23 @@ impl Shards {
         self.shard(ShardId::of(app, channel.as_str()))
     }
 
-    /// Takes note of what a node wants of a channel.
-    pub fn set_interest(&self, report: &Report<'_>, key: Key<'_>, wanted: Wanted, tell: Tell<'_>) {
-        in_order(self.shard_of(key), tell, |shard, happenings| {
-            shard.set_interest(report, key, wanted, happenings);
+    /// Takes note of what a node wants of a channel. Where the channel's events go there from now on, this
+    /// is when the last one of its shard was dispatched.
+    pub fn set_interest(
+        &self,
+        report: &Report<'_>,
+        key: Key<'_>,
+        wanted: Wanted,
+        tell: Tell<'_>,
+    ) -> Option<ShardAge> {
+        let mut last = None;
+        let shard = self.shard_of(key);
+        let number = shard.place.shard.number();
+        in_order(shard, tell, |shard, happenings| {
+            last = shard.set_interest(report, key, wanted, happenings);
         });
+        let age = |at| report.now.saturating_duration_since(at).as_millis() as u64;
+        last.map(|at| ShardAge { shard: number.into(), age_ms: age(at) })
     }
 
     /// Takes note of a user that came to a node or left it.
@@ -316,9 +343,9 @@ impl Shards {
     }
 
     /// Another control plane owns these shards, or will: nothing is dispatched in them any more.
-    pub fn end(&self, left: &[ShardId]) {
+    pub fn end(&self, left: &[ShardId], now: Instant) {
         for id in left {
-            self.shard(*id).end();
+            self.shard(*id).end(now);
         }
     }
 
@@ -330,7 +357,7 @@ impl Shards {
             let at = at.load(Ordering::Relaxed);
             (at > 0).then(|| ShardAge { shard, age_ms: now.saturating_sub(at) })
         });
-        Dispatches { shards: seen.collect() }
+        Dispatches { shards: seen.collect(), elsewhere: false }
     }
 
     /// What the cache channels of a shard show.

@@ -10,8 +10,9 @@ use futures_util::StreamExt as _;
 use model::{SHARDS, ShardId};
 use proto::{
     internal::{
-        AttachResponse, Claim, Dispatch, DispatchedEvent, Dispatches, Hello, ListSockets, ShardAge,
-        Welcome, attach_response::Down, dispatch_service_client::DispatchServiceClient,
+        AttachResponse, Claim, Dispatch, DispatchedEvent, Dispatches, Hello, InterestAck,
+        ListSockets, ShardAge, Welcome, attach_response::Down,
+        dispatch_service_client::DispatchServiceClient,
     },
     link::Link,
     replicas::Caller,
@@ -29,7 +30,7 @@ use crate::{
     identity::Identity,
     inbox::{Command, Progress},
     inquiry::Inquiry,
-    interest::{Slot, Threads, Turn},
+    interest::{Confirmed, Slot, Threads, Turn},
     node::Node,
 };
 
@@ -88,8 +89,9 @@ impl Attachment {
         let confirmed = {
             let mut interest = self.node.interest();
             last.known = last.known.max(interest.acknowledged_by(self.slot));
-            last.ended = Some(Instant::now().into_std());
-            interest.unattach(self.slot)
+            let now = Instant::now().into_std();
+            last.ended = Some(now);
+            interest.unattach(self.slot, now)
         };
         self.node.confirm(confirmed);
         self.node.reports().close(self.slot);
@@ -142,10 +144,7 @@ impl Attachment {
                 last.position = dispatch.position;
                 self.deliver(dispatch);
             }
-            Down::InterestAck(ack) => {
-                let confirmed = self.node.interest().acknowledge(self.slot, ack.sequence);
-                self.node.confirm(confirmed);
-            }
+            Down::InterestAck(ack) => self.acknowledged(&ack),
             Down::Totals(totals) => {
                 self.node.interest().set_others(self.slot, &totals.connections);
             }
@@ -224,28 +223,48 @@ impl Attachment {
         progress.receive(position);
     }
 
-    /// What this control plane has dispatched while the node was not attached, in channels that somebody
-    /// here was in: they are told.
+    /// What this control plane has dispatched while the node was not attached, or another one where this node
+    /// did not hear it, in channels that somebody here was in: they are told.
     fn tell_of_holes(&self, dispatches: &Dispatches, last: Last) {
         let now = Instant::now().into_std();
-        let here = last.ended.filter(|_| last.known == 0);
-        let mut used = vec![None; usize::from(SHARDS)];
-        for ShardAge { shard, age_ms } in &dispatches.shards {
-            let at = now.checked_sub(Duration::from_millis(*age_ms));
-            let missed = at.filter(|at| here.is_none_or(|ended| *at + QUEUED_MAX > ended));
-            if let Some((shard, at)) = ShardId::new(*shard).zip(missed) {
-                used[shard.index()] = Some(at);
-            }
+        let (known, ended) = match dispatches.elsewhere {
+            true => (0, None),
+            false => (last.known, last.ended.filter(|_| last.known == 0)),
+        };
+        let mut used = by_shard(&dispatches.shards, now);
+        for at in &mut used {
+            *at = at.filter(|at| ended.is_none_or(|ended| *at + QUEUED_MAX > ended));
         }
-        let missed = self.node.interest().begun_before(&used, last.known);
+        let missed = self.node.interest().begun_before(&used, known);
+        self.close_missed(missed, now);
+    }
+
+    /// The control plane has taken note of what this node wants: who was let in before that may have missed
+    /// what it dispatched meanwhile, and is told.
+    fn acknowledged(&self, ack: &InterestAck) {
+        let now = Instant::now().into_std();
+        let (missed, confirmed) = {
+            let mut interest = self.node.interest();
+            let missed = match ack.dispatched.is_empty() {
+                true => Vec::new(),
+                false => interest.missed(self.slot, ack.sequence, &by_shard(&ack.dispatched, now)),
+            };
+            (missed, interest.acknowledge(self.slot, ack.sequence, now))
+        };
+        self.node.confirm(confirmed);
+        self.close_missed(missed, now);
+    }
+
+    fn close_missed(&self, missed: Vec<Confirmed>, now: std::time::Instant) {
         if missed.is_empty() {
             return;
         }
+        let channels = missed.len();
         warn!(
-            channels = missed.len(),
-            "a control plane that was out of reach has seen events through there"
+            channels,
+            "what was dispatched for somebody here did not come, and does not any more"
         );
-        self.node.metrics.holes.inc_by(missed.len() as u64);
+        self.node.metrics.holes.inc_by(channels as u64);
         let mut batch = Batch::new(&self.node, &[], now);
         missed.into_iter().for_each(|one| batch.tell_of_hole(one.channel, one.threads));
         batch.send(|thread, steps| self.node.inboxes[thread].push(Command::Take(steps)));
@@ -270,6 +289,17 @@ impl Attachment {
         self.node.ups[self.slot].wake();
         Ok(())
     }
+}
+
+/// When something was last dispatched, by shard.
+fn by_shard(ages: &[ShardAge], now: std::time::Instant) -> Vec<Option<std::time::Instant>> {
+    let mut by_shard = vec![None; usize::from(SHARDS)];
+    for ShardAge { shard, age_ms } in ages {
+        if let Some(shard) = ShardId::new(*shard) {
+            by_shard[shard.index()] = now.checked_sub(Duration::from_millis(*age_ms));
+        }
+    }
+    by_shard
 }
 
 /// However a stream ends, nothing goes up on it any more.

@@ -231,7 +231,7 @@ fn watch(stream: &mut Stream, (node, slot): (&Node, Slot), replica: Option<&Repl
         stream.silent = (!answers).then(Instant::now);
     }
     if stream.shared.owner().is_some() {
-        let confirmed = node.interest().set_answers(slot, answers);
+        let confirmed = node.interest().set_answers(slot, answers, Instant::now().into_std());
         node.confirm(confirmed);
     }
     if stream.silent.is_some_and(|since| since.elapsed() >= LOST_AFTER - SILENT_AFTER) {

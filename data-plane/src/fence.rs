@@ -1,7 +1,9 @@
 //! Who may dispatch: the highest epoch and owner seen per shard; lower ones are refused.
 
+use std::time::Instant;
+
 use model::{SHARDS, ShardId};
-use proto::internal::{DispatchedEvent, ShardEpoch};
+use proto::internal::{DispatchedEvent, ShardAge, ShardEpoch};
 
 /// One entry per shard.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ struct Entry {
     highest: (u64, u64),
     /// Who owned it before.
     former: u64,
+    /// When an event last passed, and whose.
+    passed: Option<(Instant, u64)>,
 }
 
 impl Fence {
@@ -25,8 +29,21 @@ impl Fence {
     }
 
     /// Lets an event pass, or says what is in force instead. An unknown shard never passes.
-    pub fn admit(&mut self, event: &DispatchedEvent) -> Result<(), ShardEpoch> {
-        self.raise(event.shard, (event.epoch, event.owner))
+    pub fn admit(&mut self, event: &DispatchedEvent, now: Instant) -> Result<(), ShardEpoch> {
+        self.raise(event.shard, (event.epoch, event.owner))?;
+        if let Some(id) = ShardId::new(event.shard).filter(|_| event.notice.is_none()) {
+            self.shards[id.index()].passed = Some((now, event.owner));
+        }
+        Ok(())
+    }
+
+    /// How long ago the last event of a shard passed; `None` where there was none, or the claimant's own.
+    #[must_use]
+    pub fn age(&self, shard: u32, claimant: u64, now: Instant) -> Option<ShardAge> {
+        let passed = self.shards[ShardId::new(shard)?.index()].passed;
+        let (passed, _) = passed.filter(|(_, owner)| *owner != claimant)?;
+        let age_ms = now.saturating_duration_since(passed).as_millis() as u64;
+        Some(ShardAge { shard, age_ms })
     }
 
     /// A control plane takes a shard, unless a higher epoch or owner is in force.
@@ -90,23 +107,33 @@ mod tests {
 
     #[test]
     fn lower_epochs_are_refused() {
-        let mut fence = Fence::new();
+        let (mut fence, now) = (Fence::new(), crate::shard::clock());
         let event =
             |epoch, owner| DispatchedEvent { shard: 7, epoch, owner, ..DispatchedEvent::default() };
-        assert!(fence.admit(&event(1, 5)).is_ok());
-        assert!(fence.admit(&event(1, 5)).is_ok());
-        assert!(fence.admit(&event(2, 3)).is_ok());
-        assert_eq!(fence.admit(&event(1, 9)), Err(ShardEpoch { shard: 7, epoch: 2, owner: 3 }));
-        assert!(fence.admit(&event(2, 2)).is_err());
-        assert!(fence.admit(&event(2, 4)).is_ok());
+        assert!(fence.admit(&event(1, 5), now).is_ok());
+        assert!(fence.admit(&event(1, 5), now).is_ok());
+        assert!(fence.admit(&event(2, 3), now).is_ok());
+        assert_eq!(
+            fence.admit(&event(1, 9), now),
+            Err(ShardEpoch { shard: 7, epoch: 2, owner: 3 })
+        );
+        assert!(fence.admit(&event(2, 2), now).is_err());
+        assert!(fence.admit(&event(2, 4), now).is_ok());
         assert_eq!(fence.seen(), [ShardEpoch { shard: 7, epoch: 2, owner: 4 }]);
         let unknown = DispatchedEvent { shard: 1_024, epoch: 9, ..DispatchedEvent::default() };
-        assert!(fence.admit(&unknown).is_err());
+        assert!(fence.admit(&unknown, now).is_err());
         let claim = |epoch, owner| ShardEpoch { shard: 7, epoch, owner };
         assert_eq!(fence.claim(&claim(2, 3)), Err(claim(2, 4)));
         assert!(fence.claim(&claim(3, 5)).is_ok());
-        assert!(fence.admit(&event(2, 4)).is_err(), "who took it is obeyed before it dispatches");
+        assert!(
+            fence.admit(&event(2, 4), now).is_err(),
+            "who took it is obeyed before it dispatches"
+        );
         assert_eq!(fence.owner(ShardId::new(7).unwrap()), Some(5));
+        let age = fence.age(7, 5, now + std::time::Duration::from_millis(9));
+        assert_eq!(age, Some(ShardAge { shard: 7, age_ms: 9 }));
+        assert_eq!(fence.age(7, 4, now), None, "its own");
+        assert_eq!((fence.age(8, 6, now), fence.age(1_024, 6, now)), (None, None));
     }
 
     #[test]

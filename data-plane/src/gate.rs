@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use foldhash::HashSet;
 use model::ShardId;
-use proto::internal::{Claim, DispatchedEvent, EventPlace, ShardEpoch};
+use proto::internal::{Claim, DispatchedEvent, EventPlace, ShardAge, ShardEpoch};
 
 use self::{message_ids::MessageIds, unstable::Unstable};
 use crate::{fence::Fence, metrics::NodeMetrics};
@@ -48,6 +48,8 @@ pub struct Taken {
     pub events: Vec<DispatchedEvent>,
     /// Where other events stood that may be published again.
     pub places: Vec<EventPlace>,
+    /// When the last event of a shard passed, where that was another owner's.
+    pub dispatched: Vec<ShardAge>,
 }
 
 impl Gate {
@@ -70,7 +72,7 @@ impl Gate {
         event: &DispatchedEvent,
         (position, now): (u64, Instant),
     ) -> Passage {
-        if let Err(in_force) = self.fence.admit(event) {
+        if let Err(in_force) = self.fence.admit(event, now) {
             self.metrics.stale.inc();
             // What somebody else has dispatched meanwhile is here: nothing is missing, whoever waits for it.
             return match self.ids.knows(event) {
@@ -99,15 +101,18 @@ impl Gate {
 
     /// A control plane takes shards.
     pub fn claim(&mut self, owner: u64, claim: &Claim, now: Instant) -> Taken {
+        let ages = claim.shards.iter().map(|claimed| self.fence.age(claimed.shard, owner, now));
+        let mut dispatched: Vec<ShardAge> = ages.flatten().collect();
         let refused = claim.shards.iter().filter_map(|shard| self.fence.claim(shard).err());
         let stale: Vec<ShardEpoch> = refused.collect();
         let lost: HashSet<u32> = stale.iter().map(|stale| stale.shard).collect();
+        dispatched.retain(|last| !lost.contains(&last.shard));
         let shards = claim.shards.iter().map(|claimed| claimed.shard);
         let taken = shards.filter(|shard| !lost.contains(shard)).collect();
         self.metrics.claims.inc();
         let events = self.unstable.claimed(owner, &taken, now);
         let places = self.unstable.places(&taken, now);
-        Taken { round: claim.round, stale, events, places }
+        Taken { round: claim.round, stale, events, places, dispatched }
     }
 
     /// Forgets what is old.
@@ -169,6 +174,7 @@ mod tests {
         gate.settle(1, 1);
         let taken = gate.claim(2, &claim(1, 2, 2), now);
         assert_eq!((taken.round, &*taken.stale), (1, &[][..]));
+        assert_eq!(taken.dispatched, [ShardAge { shard: 7, age_ms: 0 }]);
         let mut again = event(1, 1, 11);
         again.keep_origin(0);
         assert_eq!(taken.events, [again]);

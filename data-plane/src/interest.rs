@@ -5,6 +5,7 @@
 //! queue. A snapshot is the same report from version 0.
 
 mod connections;
+mod overdue;
 mod passing;
 mod streams;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use foldhash::{HashMap, HashMapExt as _};
 use model::{AppId, ChannelName, ShardId, UserId, UserInfo};
 use proto::internal::{self, AppConnections, ChannelInterest, DispatchedEvent, MemberInterest};
 
-use self::{connections::Connections, passing::Passed, streams::Streams};
+use self::{connections::Connections, overdue::Overdue, passing::Passed, streams::Streams};
 use crate::states::has_state;
 
 pub use self::{
@@ -62,6 +63,8 @@ pub struct Interest {
     lingering: BTreeMap<(Instant, u64), ChannelKey>,
     /// What each control plane has acknowledged.
     streams: Streams,
+    /// Who was let in although one of them had not.
+    overdue: Overdue,
 }
 
 #[derive(Clone, Debug)]
@@ -122,6 +125,7 @@ impl Interest {
             waiting: BTreeMap::new(),
             lingering: BTreeMap::new(),
             streams: Streams::default(),
+            overdue: Overdue::default(),
         }
     }
 
@@ -138,7 +142,8 @@ impl Interest {
     ) -> bool {
         let version = self.next_version();
         let entry = self.entry(app, channel, version);
-        if !entry.is_wanted() {
+        let ended = (!entry.is_wanted()).then_some(entry.since);
+        if ended.is_some() {
             entry.since = version;
             entry.passed.begin(now);
         }
@@ -149,6 +154,9 @@ impl Interest {
             entry.linger = Some((now + LINGER, version));
         }
         let (since, linger) = (entry.since, entry.linger);
+        if let Some(ended) = ended {
+            self.overdue.forget(ended);
+        }
         if let Some(place) = lingered {
             self.lingering.remove(&place);
         }
@@ -165,14 +173,23 @@ impl Interest {
             });
             waiting.threads |= 1 << thread;
         }
+        if certain && wait {
+            self.let_in(since, &(app.clone(), channel.clone()), now);
+        }
         certain
     }
 
-    /// Whether events of a channel arrive for certain.
-    #[must_use]
-    pub fn is_certain(&self, app: &AppId, channel: &ChannelName) -> bool {
-        let entry = self.find(app.as_str(), channel.as_str());
-        entry.is_some_and(|entry| self.streams.certain() >= entry.since)
+    /// Somebody is in a channel with a state, whoever has taken note of that.
+    pub fn give_up(&mut self, (app, channel): (&AppId, &ChannelName), now: Instant) {
+        if let Some(entry) = self.find(app.as_str(), channel.as_str()) {
+            self.let_in(entry.since, &(app.clone(), channel.clone()), now);
+        }
+    }
+
+    fn let_in(&mut self, since: u64, channel: &ChannelKey, now: Instant) {
+        if since > self.streams.in_force() {
+            self.overdue.note(since, channel, now);
+        }
     }
 
     /// How many sockets of a thread watch the user of a channel. Returns whether nobody here does
@@ -369,20 +386,43 @@ impl Interest {
     }
 
     /// A control plane has taken note of everything up to `sequence`: what may be confirmed.
-    pub fn acknowledge(&mut self, slot: Slot, sequence: u64) -> Vec<Confirmed> {
+    pub fn acknowledge(&mut self, slot: Slot, sequence: u64, now: Instant) -> Vec<Confirmed> {
         self.streams.acknowledge(slot, sequence);
         self.forget_ended();
-        self.confirmed()
+        self.overdue.settle(self.streams.in_force());
+        self.confirmed(now)
+    }
+
+    /// To be asked before [`Interest::acknowledge`]: channels that somebody was let into before that control
+    /// plane last dispatched something in their shard.
+    #[must_use]
+    pub fn missed(
+        &self,
+        slot: Slot,
+        sequence: u64,
+        by_shard: &[Option<Instant>],
+    ) -> Vec<Confirmed> {
+        if self.overdue.is_empty() {
+            return Vec::new();
+        }
+        let versions = self.acknowledged_by(slot) + 1..=sequence;
+        let missed = self.overdue.missed(versions, by_shard).filter_map(|(since, channel)| {
+            let entry = self.find(channel.0.as_str(), channel.1.as_str())?;
+            let is_one = entry.since == since && entry.total() > 0;
+            is_one.then(|| Confirmed { channel: channel.clone(), threads: entry.threads() })
+        });
+        missed.collect()
     }
 
     /// A stream has ended: what need not wait for it any more. The next one is told everything.
-    pub fn unattach(&mut self, slot: Slot) -> Vec<Confirmed> {
+    pub fn unattach(&mut self, slot: Slot, now: Instant) -> Vec<Confirmed> {
         self.streams.unattach(slot);
         for connections in self.connections.values_mut() {
             connections.forget(slot);
         }
         self.forget_ended();
-        self.confirmed()
+        self.overdue.settle(self.streams.in_force());
+        self.confirmed(now)
     }
 
     /// What this control plane has taken note of.
@@ -407,9 +447,9 @@ impl Interest {
     }
 
     /// A control plane answers its heartbeats, or does not: what need not wait for it any more.
-    pub fn set_answers(&mut self, slot: Slot, answers: bool) -> Vec<Confirmed> {
+    pub fn set_answers(&mut self, slot: Slot, answers: bool, now: Instant) -> Vec<Confirmed> {
         self.streams.set_answers(slot, answers);
-        self.confirmed()
+        self.confirmed(now)
     }
 
     /// The latest version.
@@ -419,12 +459,18 @@ impl Interest {
     }
 
     /// Takes those who waited for what is certain now.
-    fn confirmed(&mut self) -> Vec<Confirmed> {
+    fn confirmed(&mut self, now: Instant) -> Vec<Confirmed> {
         let later = self.waiting.split_off(&self.streams.certain().saturating_add(1));
-        std::mem::replace(&mut self.waiting, later)
-            .into_values()
-            .map(|waiting| Confirmed { channel: waiting.channel, threads: waiting.threads })
-            .collect()
+        let certain = std::mem::replace(&mut self.waiting, later);
+        self.confirm(certain, now)
+    }
+
+    fn confirm(&mut self, waiting: BTreeMap<u64, Waiting>, now: Instant) -> Vec<Confirmed> {
+        let confirm = |(since, Waiting { channel, threads, .. })| {
+            self.let_in(since, &channel, now);
+            Confirmed { channel, threads }
+        };
+        waiting.into_iter().map(confirm).collect()
     }
 
     /// Events were lost: what was known of channels with a state must be told anew.
@@ -473,10 +519,7 @@ impl Interest {
                 .into_iter()
                 .partition(|(_, waiting)| patient(waiting));
         self.waiting = patient;
-        let confirmed = given_up
-            .into_values()
-            .map(|waiting| Confirmed { channel: waiting.channel, threads: waiting.threads });
-        (ended, confirmed.collect())
+        (ended, self.confirm(given_up, now))
     }
 
     /// Drops what holds nothing, where every control plane has taken note of its end.

@@ -212,9 +212,12 @@ impl Node {
         let mut batches = self.batches();
         let since = now.checked_sub(CONFIRM_TIMEOUT).unwrap_or(now);
         let given_up = states.give_up((since, now), &mut batches);
+        let mut interest = self.interest();
+        given_up.iter().for_each(|(app, channel)| interest.give_up((app, channel), now));
+        drop(interest);
         self.take(batches);
         drop(states);
-        self.metrics.degraded.inc_by(u64::from(given_up) + confirmed.len() as u64);
+        self.metrics.degraded.inc_by((given_up.len() + confirmed.len()) as u64);
         confirmed
     }
 

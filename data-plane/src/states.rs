@@ -14,6 +14,7 @@ use model::{AppId, ChannelKind, ChannelName, Tags, UserId, UserInfo};
 
 use crate::{
     inbox::{Delivery, Step},
+    interest::ChannelKey,
     wire,
 };
 
@@ -253,9 +254,13 @@ impl States {
         }
     }
 
-    /// Lets in who has waited since `since` without an answer; returns how often that was so.
-    pub fn give_up(&mut self, (since, now): (Instant, Instant), batches: &mut Batches) -> u32 {
-        let mut given_up = 0;
+    /// Lets in who has waited since `since` without an answer; returns where.
+    pub fn give_up(
+        &mut self,
+        (since, now): (Instant, Instant),
+        batches: &mut Batches,
+    ) -> Vec<ChannelKey> {
+        let mut given_up = Vec::new();
         while self.waiting.front().is_some_and(|(began, ..)| *began <= since) {
             let Some((_, app, channel)) = self.waiting.pop_front() else {
                 break;
@@ -270,7 +275,7 @@ impl States {
                 state.tell((&app, &channel), &change, batches);
             }
             self.let_in((&app, &channel), now, batches);
-            given_up += 1;
+            given_up.push((app, channel));
         }
         given_up
     }
@@ -537,9 +542,9 @@ mod tests {
         let (now, later) = (room.now, room.now + Duration::from_millis(1));
         let early = now.checked_sub(Duration::from_millis(1)).unwrap();
         let told = room.steps(|states, _, batches| {
-            assert!(states.give_up((early, later), batches) == 0);
-            assert_eq!(states.give_up((now, later), batches), 1);
-            assert!(states.give_up((now, later), batches) == 0);
+            assert!(states.give_up((early, later), batches).is_empty());
+            assert_eq!(states.give_up((now, later), batches).len(), 1);
+            assert!(states.give_up((now, later), batches).is_empty());
         });
         assert_eq!(told, ["0: push added", "0: 1 joins succeeded "]);
         let (app, name) = (room.app.clone(), room.name.clone());

@@ -86,6 +86,7 @@ impl Dispatcher {
         let apps = self.apps();
         let report = Report { from, apps: &apps, now };
         let tell: Tell<'_> = &mut |happened| self.tell(happened);
+        let mut dispatched = Vec::new();
         for wanted in interest.channels {
             let app = app_id(&wanted.app_id)?;
             let channel = ChannelName::trusted(&wanted.channel);
@@ -95,7 +96,8 @@ impl Dispatcher {
                 watched: wanted.watched,
                 since: wanted.since,
             };
-            self.shards.set_interest(&report, (&app, &channel), wanted, tell);
+            let last = self.shards.set_interest(&report, (&app, &channel), wanted, tell);
+            dispatched.extend(last);
         }
         for member in interest.members {
             let app = app_id(&member.app_id)?;
@@ -106,7 +108,7 @@ impl Dispatcher {
         for count in interest.connections {
             self.nodes.set_connections(&from.node, app_id(&count.app_id)?, count.connections);
         }
-        from.node.acknowledge_interest(interest.sequence);
+        from.node.acknowledge_interest(interest.sequence, dispatched);
         Ok(())
     }
 }

@@ -27,7 +27,7 @@ use proto::{
 
 use super::LAG_MAX;
 use crate::{
-    ack::Ack,
+    ack::{Ack, Piece},
     fair_queue::{FairQueue, Room, Ticket, Weight},
 };
 
@@ -75,9 +75,11 @@ struct Queued {
     number: u64,
     /// What was known of the node then.
     heard: u64,
+    /// When, and from when on its way is measured.
+    pushed: Instant,
     at: Instant,
     /// Of its publisher, where there is one.
-    ack: Option<Arc<Ack>>,
+    piece: Option<Arc<Piece>>,
     /// The publisher waits for this node.
     owed: bool,
 }
@@ -119,12 +121,17 @@ fn queued_bytes(event: &DispatchedEvent) -> usize {
 }
 
 impl Queued {
-    /// The event as the node is told it; all nodes share the rest.
-    fn told(&self) -> DispatchedEvent {
+    /// The event as the node is told it; all nodes share the rest. Where the publisher may have been answered
+    /// without this node, and have published more elsewhere, the event says how old it is.
+    fn told(&self, now: Instant) -> DispatchedEvent {
         let mut event = DispatchedEvent::clone(&self.event);
         let notice = event.notice.as_mut().and_then(|notice| notice.notice.as_mut());
         if let Some(Notice::State(state)) = notice {
             state.heard = self.heard;
+        }
+        if self.piece.is_some() && !self.owed {
+            let age = now.saturating_duration_since(self.pushed).as_millis();
+            event.keep_origin(age.try_into().unwrap_or(u32::MAX));
         }
         event
     }
@@ -132,9 +139,9 @@ impl Queued {
     /// The publisher waits no longer for this node.
     fn release(&mut self) {
         if std::mem::take(&mut self.owed)
-            && let Some(ack) = &self.ack
+            && let Some(piece) = &self.piece
         {
-            ack.pay();
+            piece.ack().pay();
         }
     }
 }
@@ -143,8 +150,8 @@ impl Queued {
 impl Drop for Queued {
     fn drop(&mut self) {
         self.release();
-        if let Some(ack) = &self.ack {
-            ack.lack_no_more();
+        if let Some(piece) = &self.piece {
+            piece.ack().lack_no_more();
         }
     }
 }
@@ -194,10 +201,10 @@ impl Queue {
     }
 
     /// Puts an event behind those of its app. `owed`: the publisher waits for this node.
-    pub(super) fn push(&mut self, pushing: Pushing<'_>, ack: Option<&Arc<Ack>>, owed: bool) {
-        let owed = owed && ack.is_some();
-        if let Some(ack) = ack.filter(|_| owed) {
-            ack.owe();
+    pub(super) fn push(&mut self, pushing: Pushing<'_>, piece: Option<&Arc<Piece>>, owed: bool) {
+        let owed = owed && piece.is_some();
+        if let Some(piece) = piece.filter(|_| owed) {
+            piece.ack().owe();
         }
         if self.depth().0 == 0 {
             self.moved = pushing.now;
@@ -206,14 +213,15 @@ impl Queue {
         let weight = pushing.weight();
         self.bytes += weight.bytes;
         let event = Arc::clone(pushing.event);
-        let (number, ack) = (self.pushed, ack.cloned());
-        ack.iter().for_each(|ack| ack.lack());
-        let queued = Queued { event, number, heard: self.heard, at: pushing.now, ack, owed };
+        let (number, heard, now) = (self.pushed, self.heard, pushing.now);
+        let piece = piece.cloned();
+        piece.iter().for_each(|piece| piece.ack().lack());
+        let queued = Queued { event, number, heard, pushed: now, at: now, piece, owed };
         self.waiting.push(&pushing.event.app_id, queued, weight);
     }
 
     /// The next message of the stream.
-    pub(super) fn next(&mut self) -> Option<Dispatch> {
+    pub(super) fn next(&mut self, now: Instant) -> Option<Dispatch> {
         let (mut events, mut bytes) = (Vec::new(), 0);
         while events.len() < MESSAGE_EVENTS_MAX {
             let rest = MESSAGE_BYTES_MAX.saturating_sub(bytes);
@@ -226,7 +234,7 @@ impl Queue {
                 break;
             }
             bytes += given.bytes;
-            events.push(given.queued.told());
+            events.push(given.queued.told(now));
             self.sent += 1;
         }
         (!events.is_empty()).then(|| Dispatch { position: self.position(), events })
@@ -278,12 +286,15 @@ impl Queue {
             self.bytes -= bytes;
             self.moved = now;
             self.waiting.settle(&ticket);
-            let Some(ack) = queued.ack.clone() else { continue };
+            let Some(piece) = queued.piece.clone() else { continue };
+            let ack = Arc::clone(piece.ack());
             if delivered.refused.contains(&self.acknowledged) {
                 lacks |= !queued.owed;
                 if queued.owed {
                     ack.refuse();
                 }
+            } else {
+                piece.hold();
             }
             drop(queued);
             if !ack.is_everywhere() {

@@ -1,6 +1,7 @@
 //! The queue to one node: who waits for it, and what becomes of what it has no room for.
 
 use super::*;
+use crate::ack::Ack;
 
 #[allow(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
 fn start() -> Instant {
@@ -21,7 +22,7 @@ fn event() -> Arc<DispatchedEvent> {
 fn publishers_wait_until_the_node_has_queued() {
     let now = start();
     let (node, ack) = (attached(now), Ack::new());
-    assert_eq!(node.push(&event(), 1, now, Some(&ack)), Pushed::Queued);
+    assert_eq!(node.push(&event(), 1, now, Some(&Piece::new(&ack, false))), Pushed::Queued);
     assert!(node.owes(1), "it has acknowledged nothing");
     let mut paid = std::pin::pin!(ack.paid());
     let mut context = Context::from_waker(std::task::Waker::noop());
@@ -118,7 +119,7 @@ fn what_is_under_way_too_long_is_waited_for_no_longer_though_its_node_is() {
     let stream = node.attach(&Hello::default(), 1, now);
     let acks: Vec<_> = std::iter::repeat_with(Ack::new).take(1_000).collect();
     for (number, ack) in acks.iter().enumerate() {
-        node.push(&of("noisy", number), 1, now, Some(ack));
+        node.push(&of("noisy", number), 1, now, Some(&Piece::new(ack, false)));
         ack.pay();
     }
     let given = come_down(&stream).len() as u64;
@@ -150,7 +151,7 @@ fn what_a_lagging_node_lacks_is_stable_nowhere() {
     let publish = || {
         let ack = Ack::new();
         for node in [&fast, &slow] {
-            node.push(&event(), 1, now, Some(&ack));
+            node.push(&event(), 1, now, Some(&Piece::new(&ack, false)));
         }
         ack.pay();
         ack
@@ -199,9 +200,46 @@ fn what_a_node_lacks_that_is_given_up_is_stable_though_its_stream_stands() {
     let node = Arc::new(Node::new(NodeId("n".into()), BootId(1), now));
     let _stream = node.attach(&Hello::default(), 1, now);
     let ack = Ack::new();
-    node.push(&event(), 1, now, Some(&ack));
+    node.push(&event(), 1, now, Some(&Piece::new(&ack, false)));
     ack.pay();
     assert!(!ack.is_everywhere());
     assert_eq!(node.tick(now + GRACE, false), Ticked::Gone);
     assert!(ack.is_everywhere());
+}
+
+#[test]
+fn what_publishers_no_longer_wait_for_says_how_old_it_is() {
+    let now = start();
+    let node = Arc::new(Node::new(NodeId("n".into()), BootId(1), now));
+    let stream = node.attach(&Hello::default(), 1, now);
+    let ack = Ack::new();
+    let origin = |push: &dyn Fn()| {
+        push();
+        let context = Context::from_waker(std::task::Waker::noop());
+        loop {
+            let Poll::Ready(Some(next)) = node.poll_down(stream.number, &context) else { panic!() };
+            if let Some(Down::Dispatch(dispatch)) = next.down {
+                return dispatch.events[0].origin;
+            }
+        }
+    };
+    let publish =
+        || assert!(node.push(&event(), 1, now, Some(&Piece::new(&ack, false))) != Pushed::Lost);
+    let relay = || assert!(node.push(&event(), 1, now, None) != Pushed::Lost);
+    assert_eq!(origin(&publish), None, "its publisher has not been answered");
+    let later = now + LAG_MAX + Duration::from_millis(1);
+    assert_eq!(node.tick(later, false), Ticked::Lagging);
+    assert!(origin(&publish).is_some());
+    assert_eq!(origin(&relay), None, "a client's, for which nobody waits");
+}
+
+#[test]
+fn what_was_taken_note_of_is_told_at_once() {
+    let mut noted = Noted::default();
+    let age = |shard, age_ms| ShardAge { shard, age_ms };
+    noted.add(3, vec![age(7, 100), age(9, 5)]);
+    noted.add(4, vec![age(7, 90)]);
+    let ack = noted.take().unwrap();
+    assert_eq!((ack.sequence, ack.dispatched), (4, vec![age(7, 90), age(9, 5)]));
+    assert_eq!(noted.take(), None);
 }

@@ -3,7 +3,7 @@
 //! Addresses come from the command line (a host name stands for all its addresses, and is asked again
 //! every few seconds), from the store's register, and from peers that call.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proto::{
     internal::{FollowRequest, FollowResponse, peer_service_client::PeerServiceClient},
@@ -41,7 +41,7 @@ pub struct Discovery {
     seeds: Arc<Seeds>,
     /// Addresses that others have told of.
     told: mpsc::Receiver<String>,
-    following: HashMap<String, AbortOnDropHandle<()>>,
+    following: BTreeMap<String, AbortOnDropHandle<()>>,
 }
 
 /// Tells [`Discovery`] of addresses; what does not fit is told again.
@@ -53,7 +53,7 @@ impl Discovery {
     pub fn new(replicas: Arc<Replicas>, metrics: DispatchMetrics, seeds: Seeds) -> (Self, Told) {
         let (sender, told) = mpsc::channel(64);
         let seeds = Arc::new(seeds);
-        (Self { replicas, metrics, seeds, told, following: HashMap::new() }, sender)
+        (Self { replicas, metrics, seeds, told, following: BTreeMap::new() }, sender)
     }
 
     /// Looks until it is dropped.

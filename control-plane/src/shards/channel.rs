@@ -117,14 +117,19 @@ impl Channel {
         self.extra.get_or_insert_default()
     }
 
-    /// A node says what it wants.
-    pub(super) fn set_holder(&mut self, from: &Attachment, channel: &ChannelName, wanted: Wanted) {
+    /// A node says what it wants. Returns whether it is from here on that it gets the channel's events.
+    pub(super) fn set_holder(
+        &mut self,
+        from: &Attachment,
+        channel: &ChannelName,
+        wanted: Wanted,
+    ) -> bool {
         let known = self.holders.iter().position(|holder| Arc::ptr_eq(&holder.node, &from.node));
         if wanted.is_nothing() {
             if let Some(place) = known {
                 self.holders.swap_remove(place);
             }
-            return;
+            return false;
         }
         let mut holder = Holder {
             node: Arc::clone(&from.node),
@@ -136,8 +141,9 @@ impl Channel {
             watched: wanted.watched,
         };
         let Some(place) = known else {
+            let begins = holder.wants_events();
             self.holders.push(holder);
-            return;
+            return begins;
         };
         let former = &self.holders[place];
         // What was told holds, unless the node has forgotten it, or it was lost on its way.
@@ -146,7 +152,9 @@ impl Channel {
         if holds && former.news(has_state) == holder.news(has_state) {
             holder.told = former.told;
         }
+        let begins = holder.wants_events() && !former.wants_events();
         self.holders[place] = holder;
+        begins
     }
 
     /// Drops the holder that did not name the channel in the attachment `kept`.

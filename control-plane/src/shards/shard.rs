@@ -15,7 +15,7 @@ use super::{
     event::{About, Place},
     roster::{self, Dropped, Entered, Exited},
 };
-use crate::{node::Node, nodes::Nodes, webhooks::Happening};
+use crate::{ack::Piece, node::Node, nodes::Nodes, webhooks::Happening};
 
 pub(super) type Channels = HashMap<AppId, HashMap<ChannelName, Channel>>;
 
@@ -31,8 +31,12 @@ pub(super) struct Shard {
     /// This control plane owns the shard. Where it does not, it hears all and says nothing, neither to
     /// nodes nor to backends: the owner does.
     pub(super) owned: bool,
+    /// Since when; or when it did last.
+    held: Option<(Instant, Option<Instant>)>,
     /// Which events were lately.
     pub(super) dispatched: Lately,
+    /// When the last event was dispatched here, wanted or not.
+    last: Option<Instant>,
     /// Channels that owe something to a node.
     owing: Vec<(AppId, ChannelName)>,
     /// What has to be looked at later.
@@ -67,7 +71,9 @@ impl Shard {
             apps: HashMap::new(),
             cache: Cache::default(),
             owned: false,
+            held: None,
             dispatched: Lately::default(),
+            last: None,
             owing: Vec::new(),
             later: Vec::new(),
         }
@@ -89,6 +95,9 @@ impl Shard {
         mut event: DispatchedEvent,
         Sending { eager, ack, keepers, now }: Sending<'_>,
     ) -> Dispatched {
+        if event.notice.is_none() {
+            self.last = self.last.max(Some(now));
+        }
         let entry = self.apps.get_mut(app.as_str()).and_then(|map| map.get_mut(channel.as_str()));
         let mut dispatched = Dispatched::default();
         let (serial, holders) = match entry {
@@ -116,36 +125,42 @@ impl Shard {
             .iter()
             .filter(|node| !holders.clone().any(|holder| Arc::ptr_eq(&holder.node, node)));
         let fresh = fresh.map(|node| (node, 0));
+        let piece = ack.map(|ack| Piece::new(ack, keepers.is_some_and(Nodes::are_several)));
         for (node, sockets) in
             holders.clone().map(|holder| (&holder.node, holder.subscriptions)).chain(fresh)
         {
-            dispatched.add(node.push(&event, sockets, now, ack));
+            dispatched.add(node.push(&event, sockets, now, piece.as_ref()));
         }
         // Should this control plane die before they answer again, whoever takes the shard finds it there.
         if dispatched.is_unheard()
             && let Some(keeper) = keepers.and_then(Nodes::keeper)
         {
-            keeper.push(&event, 0, now, ack);
+            keeper.push(&event, 0, now, piece.as_ref());
+        }
+        if let Some(piece) = piece.filter(|_| dispatched.nodes == 0) {
+            piece.hold();
         }
         dispatched.subscriptions = holders.map(|holder| holder.subscriptions).sum();
         dispatched
     }
 
-    /// A node says what it wants of a channel.
+    /// A node says what it wants of a channel. Returns when the last event of the shard was dispatched where
+    /// the channel's events did not go there.
     pub(super) fn set_interest(
         &mut self,
         report: &Report<'_>,
         key: Key<'_>,
         wanted: Wanted,
         happenings: &mut Happenings,
-    ) {
+    ) -> Option<Instant> {
         if wanted.is_nothing() && self.find(key).is_none() {
-            return;
+            return None;
         }
         let channel = self.entry(key);
         let before = channel.subscriptions();
-        channel.set_holder(report.from, key.1, wanted);
+        let begins = channel.set_holder(report.from, key.1, wanted);
         self.changed(key, before, (report.rules(key.0), report.now), happenings);
+        self.last.filter(|_| begins)
     }
 
     /// A node says whether a user is there.
@@ -265,6 +280,7 @@ impl Shard {
         self.place.epoch = epoch;
         self.serial_high = 0;
         self.owned = true;
+        self.held = Some((now, None));
         let channels = self.apps.iter_mut().flat_map(|(app, channels)| {
             channels.iter_mut().map(move |(name, channel)| (app, name, channel))
         });
@@ -281,9 +297,18 @@ impl Shard {
         }
     }
 
+    /// Whether this control plane owned the shard at that time, the last time that it did.
+    pub(super) fn was_held(&self, at: Instant) -> bool {
+        let held = self.held.filter(|(since, _)| *since <= at);
+        held.is_some_and(|(_, until)| until.is_none_or(|until| at <= until))
+    }
+
     /// Another control plane owns the shard, or will.
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&mut self, now: Instant) {
         self.owned = false;
+        if let Some((_, until)) = &mut self.held {
+            until.get_or_insert(now);
+        }
         self.owing = Vec::new();
         let channels = self.apps.values_mut().flat_map(std::collections::HashMap::values_mut);
         for channel in channels {

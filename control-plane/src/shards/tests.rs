@@ -118,12 +118,14 @@ impl World {
         std::mem::take(&mut self.happenings)
     }
 
-    fn interest(&mut self, fake: &Fake, channel: &str, wanted: Wanted) {
+    /// Returns how long ago what did not go there was dispatched.
+    fn interest(&mut self, fake: &Fake, channel: &str, wanted: Wanted) -> Option<u64> {
         let report = Report { from: &fake.stream, apps: &self.apps, now: self.now };
         let mut told = Vec::new();
         let tell: Tell<'_> = &mut |happened| told.push(happened);
-        self.shards.set_interest(&report, (&app_id(), &name(channel)), wanted, tell);
+        let last = self.shards.set_interest(&report, (&app_id(), &name(channel)), wanted, tell);
         self.told(told);
+        last.map(|last| last.age_ms)
     }
 
     fn member(&mut self, fake: &Fake, channel: &str, member: &MemberReport) {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use proto::internal::{Claimed, DispatchedEvent, EventPlace, ShardEpoch};
+use proto::internal::{Claimed, DispatchedEvent, EventPlace, ShardAge, ShardEpoch};
 
 use crate::gate::{self, Taken};
 
@@ -19,13 +19,14 @@ pub(super) struct Answer {
     stale: Vec<ShardEpoch>,
     events: VecDeque<DispatchedEvent>,
     places: Vec<EventPlace>,
+    dispatched: Vec<ShardAge>,
 }
 
 impl Answer {
     /// The answer to a claim that came when the interest had this version.
     pub(super) fn new(taken: Taken, version: u64) -> Self {
-        let Taken { round, stale, events, places } = taken;
-        Self { version, round, stale, events: events.into(), places }
+        let Taken { round, stale, events, places, dispatched } = taken;
+        Self { version, round, stale, events: events.into(), places, dispatched }
     }
 
     /// The next message; the last one says that no more follows.
@@ -38,9 +39,10 @@ impl Answer {
             events.push(event);
         }
         let stale = std::mem::take(&mut self.stale);
+        let dispatched = std::mem::take(&mut self.dispatched);
         let places = self.places.split_off(self.places.len().saturating_sub(PLACES_MAX));
         let more = !self.events.is_empty() || !self.places.is_empty();
-        Claimed { round: self.round, stale, events, more, places }
+        Claimed { round: self.round, stale, events, more, places, dispatched }
     }
 }
 
@@ -60,7 +62,7 @@ mod tests {
         let stale = vec![ShardEpoch::default()];
         let events = data.iter().map(event).collect();
         let told = vec![EventPlace::default(); places];
-        let taken = Taken { round: 3, stale, events, places: told };
+        let taken = Taken { round: 3, stale, events, places: told, ..Taken::default() };
         let mut answer = Answer::new(taken, 1);
         let mut sizes = Vec::new();
         loop {

@@ -2,13 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use proto::{internal::DispatchedEvent, stamp::Stamp};
+use proto::{
+    internal::{DispatchedEvent, Origin},
+    stamp::Stamp,
+};
 
 /// What passed in one channel.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Passed {
     /// The latest.
     last: Stamp,
+    /// When it passed.
+    at: Option<Instant>,
     /// When the interest began; before that nobody was here to miss anything.
     begun: Option<Instant>,
 }
@@ -41,18 +46,26 @@ impl Passed {
             return Turn::Next;
         }
         let stamp = Stamp::of(event);
-        let last = self.last;
-        self.last = last.max(stamp);
-        match event.origin {
+        let turn = match event.origin {
             // A stream gives a channel's events in order: what was to come here in it has come.
-            Some(_) if stamp.is_of_one_stream(&last) && stamp <= last => Turn::Over,
-            Some(origin) if stamp < last => {
-                let age = Duration::from_millis(origin.age_ms.into());
-                let was_here = now.checked_sub(age).is_none_or(|at| self.begun_before(at));
-                if was_here { Turn::Missed } else { Turn::Over }
+            Some(_) if stamp.is_of_one_stream(&self.last) && stamp <= self.last => Turn::Over,
+            Some(Origin { age_ms, .. }) if !stamp.is_of_one_stream(&self.last) => {
+                let first = now.checked_sub(Duration::from_millis(age_ms.into()));
+                // While the cluster was split, two owners dispatched: the other's may have been published
+                // when this one was acknowledged.
+                let is_behind = self.at.is_some_and(|at| first.is_none_or(|first| first < at));
+                match stamp < self.last || is_behind {
+                    true if first.is_none_or(|first| self.begun_before(first)) => Turn::Missed,
+                    true => Turn::Over,
+                    false => Turn::Next,
+                }
             }
             Some(_) | None => Turn::Next,
+        };
+        if turn == Turn::Next {
+            (self.last, self.at) = (self.last.max(stamp), Some(now));
         }
+        turn
     }
 }
 
@@ -89,5 +102,26 @@ mod tests {
         assert_eq!(pass(&again(3, 1, 0)), Turn::Next);
         assert_eq!(pass(&event(2, 5)), Turn::Next, "the fence judges these");
         assert_eq!(pass(&again(2, 9, 0)), Turn::Missed, "a lower stamp lowers nothing");
+    }
+
+    #[test]
+    fn what_is_older_than_another_owners_is_behind_it() {
+        let began = crate::shard::clock();
+        let after = |milliseconds| began + Duration::from_millis(milliseconds);
+        let mut passed = Passed::default();
+        passed.begin(began);
+        assert_eq!(passed.pass(&event(1, 1), after(1_000)), Turn::Next);
+        assert_eq!(passed.pass(&again(1, 2, 900), after(1_100)), Turn::Next, "of one stream");
+        assert_eq!(
+            passed.pass(&again(2, 1, 100), after(1_300)),
+            Turn::Next,
+            "nothing was meanwhile"
+        );
+        let both_halves = [again(3, 1, 500), again(3, 2, 400)];
+        for late in both_halves {
+            assert_eq!(passed.pass(&late, after(1_600)), Turn::Missed, "the other half went on");
+        }
+        assert_eq!(passed.pass(&again(3, 3, 1_700), after(1_600)), Turn::Over, "nobody was here");
+        assert_eq!(passed.pass(&event(3, 4), after(1_600)), Turn::Next);
     }
 }

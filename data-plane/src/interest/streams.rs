@@ -23,6 +23,12 @@ struct Stream {
     certain: u64,
 }
 
+impl Stream {
+    fn in_force(&self) -> u64 {
+        if self.snapshot { u64::MAX } else { self.certain }
+    }
+}
+
 impl Streams {
     pub(super) fn attach(&mut self, slot: Slot) {
         let stream = Stream { acknowledged: 0, snapshot: true, answers: true, certain: 0 };
@@ -61,9 +67,14 @@ impl Streams {
     /// Of interest up to this version it is certain that events arrive; 0 where nobody answers.
     pub(super) fn certain(&self) -> u64 {
         let answering = self.slots.iter().flatten().filter(|stream| stream.answers);
-        let certain =
-            answering.map(|stream| if stream.snapshot { u64::MAX } else { stream.certain });
-        certain.min().unwrap_or(0)
+        answering.map(Stream::in_force).min().unwrap_or(0)
+    }
+
+    /// What is in force at every attached control plane, whether it answers or not; everything where there is
+    /// none.
+    pub(super) fn in_force(&self) -> u64 {
+        let attached = self.slots.iter().flatten();
+        attached.map(Stream::in_force).min().unwrap_or(u64::MAX)
     }
 
     /// What every attached control plane has acknowledged; everything where there is none, for one that

@@ -323,8 +323,12 @@ pub struct Claim {
 pub struct Dispatches {
     #[prost(message, repeated, tag = "1")]
     pub shards: ::prost::alloc::vec::Vec<ShardAge>,
+    /// It was another control plane that did, at a time when the sender owned the shards too: they were cut off
+    /// from each other. Whoever was in a channel there may have missed it, however long the node is attached.
+    #[prost(bool, tag = "2")]
+    pub elsewhere: bool,
 }
-/// When the last of those events of a shard was dispatched.
+/// When the last event of a shard was dispatched.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ShardAge {
     #[prost(uint32, tag = "1")]
@@ -354,6 +358,10 @@ pub struct Claimed {
     /// publisher sends again is dispatched with the place that it had.
     #[prost(message, repeated, tag = "5")]
     pub places: ::prost::alloc::vec::Vec<EventPlace>,
+    /// When the last event of a claimed shard passed here, where that was another owner's: a node that was cut off
+    /// from that one then has a hole, of which the new owner tells it with Dispatches.
+    #[prost(message, repeated, tag = "6")]
+    pub dispatched: ::prost::alloc::vec::Vec<ShardAge>,
 }
 /// An event that was dispatched, and where it stood.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -420,10 +428,14 @@ pub struct SocketView {
     pub waiting_bytes: u64,
 }
 /// The control plane has taken note: what it admits from now on reaches this node.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InterestAck {
     #[prost(uint64, tag = "1")]
     pub sequence: u64,
+    /// Of channels whose interest began with that: when something was last dispatched in their shards, until
+    /// then without this node. Where it had let somebody in before, without waiting any longer, that is a hole.
+    #[prost(message, repeated, tag = "2")]
+    pub dispatched: ::prost::alloc::vec::Vec<ShardAge>,
 }
 /// Connections per app on all other nodes, for limits over the whole cluster. Absolute numbers.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -15,6 +15,10 @@ pub(crate) const BACKENDS: [&str; 2] = ["backend-0", "backend-1"];
 const BEGIN: Duration = Duration::from_secs(4);
 /// On average there is one in this time.
 const EVERY: Duration = Duration::from_secs(4);
+/// So long after links work again everything does.
+pub(crate) const HEALED: Duration = Duration::from_secs(5);
+/// A control plane that ends so soon after a link of its became slow is still waiting for that link.
+const WAITING: Duration = Duration::from_millis(300);
 
 /// One thing that is broken, and mended after a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub(crate) enum Fault {
     Slow(&'static str, &'static str, u64),
     /// Nobody reaches a host.
     Isolate(&'static str),
+    /// These, which see each other, and all others lose each other.
+    Split([&'static str; 3]),
     /// A host is killed, and started again.
     Kill(&'static str),
     /// A control plane is told to end, and started again.
@@ -40,7 +46,7 @@ pub(crate) enum Fault {
 }
 
 /// A fault and when.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Planned {
     pub fault: Fault,
     pub from: Duration,
@@ -64,8 +70,38 @@ pub(crate) fn plan(chance: &mut Chance, calm: Duration) -> Vec<Planned> {
             Planned { fault, from, until }
         })
         .collect();
+    let ends: Vec<Planned> = plan.iter().filter_map(|planned| end(planned, chance, calm)).collect();
+    plan.extend(ends);
     plan.sort_by_key(|planned| planned.from);
+    keep_apart(&mut plan);
     plan
+}
+
+/// One split at most, and nothing else shortly before it, in it and until it has healed: what is known in a half
+/// only, which loses its owner too, is beyond what is promised.
+fn keep_apart(plan: &mut Vec<Planned>) {
+    let is_split = |planned: &Planned| matches!(planned.fault, Fault::Split(_));
+    let Some(split) = plan.iter().find(|planned| is_split(planned)).copied() else { return };
+    let (from, until) = (split.from.saturating_sub(HEALED), split.until + HEALED);
+    plan.retain(|planned| {
+        let is_apart = planned.until <= from || planned.from >= until;
+        *planned == split || (is_apart && !is_split(planned))
+    });
+}
+
+/// The end of a control plane that has something on its way, half of the times that there is one: what it
+/// has said already, and to whom, matters then.
+fn end(planned: &Planned, chance: &mut Chance, calm: Duration) -> Option<Planned> {
+    let (Fault::Hold(name, _) | Fault::Slow(name, ..)) = planned.fault else { return None };
+    let place = CONTROL_PLANES.iter().position(|other| *other == name)?;
+    let fault = match chance.below(4) {
+        0 => Fault::Kill(name),
+        1 => Fault::Terminate(place),
+        _ => return None,
+    };
+    let from = planned.from + chance.pause(WAITING);
+    let until = from + Duration::from_secs(1) + chance.pause(Duration::from_secs(3));
+    (until < calm).then_some(Planned { fault, from, until })
 }
 
 /// What happens in every installation: a control plane dies, and another one is told to end.
@@ -85,7 +121,7 @@ fn fault(chance: &mut Chance) -> Fault {
             break other;
         }
     };
-    match chance.below(12) {
+    match chance.below(13) {
         0 | 1 => Fault::Cut(control_plane, other),
         2 if chance.below(2) == 0 => Fault::CutOneWay(control_plane, other),
         2 => Fault::CutOneWay(other, control_plane),
@@ -96,6 +132,7 @@ fn fault(chance: &mut Chance) -> Fault {
         9 => Fault::Terminate(chance.below(CONTROL_PLANES.len())),
         10 if chance.below(3) == 0 => Fault::KillAll,
         10 => Fault::Kill(chance.pick(&NODES)),
+        11 => Fault::Split([control_plane, chance.pick(&NODES), chance.pick(&BACKENDS)]),
         _ => Fault::Stall(chance.below(NODES.len())),
     }
 }

@@ -223,7 +223,7 @@ fn one_seed_has_one_trace() {
 #[test]
 fn the_trace_of_a_seed_is_told() {
     if let Some(seed) = number(TRACE.0) {
-        let record = world::run(seed, Length::of(24));
+        let record = world::run(seed, Length::of(SECONDS));
         say(&format!("trace {:016x}, {} events", trace(&record), record.history.frames()));
     }
 }

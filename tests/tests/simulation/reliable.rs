@@ -13,6 +13,8 @@ use tests::chaos::history::{At, COME_BACK, End, History, Key, Message, Socket, S
 const UNDER_WAY: At = 1_000_000;
 /// That soon after a link is there again, who has a hole has been told.
 const TOLD_WITHIN: At = 5_000_000;
+/// So long after a link is there again its node may be without a stream.
+const UNATTACHED: At = 2_000_000;
 /// As long as an event lives on nodes for the next owner of its shard.
 const KEPT: At = UNSTABLE_MAX.as_micros() as At;
 const EXAMPLES_MAX: usize = 20;
@@ -124,7 +126,7 @@ impl Harm {
     fn is_threefold(&self, node: usize, message: &Message) -> bool {
         let acked = message.acked.unwrap_or(message.start);
         let lags = |one: &&Severed| {
-            one.node == node && one.from < acked && message.start < one.until + UNDER_WAY
+            one.node == node && one.from < acked && message.start < one.until + UNATTACHED
         };
         let soon = |at: At| (message.start..acked + KEPT).contains(&at);
         self.severed.iter().chain(&self.stalled).any(|one| lags(&one))

@@ -39,8 +39,6 @@ pub(crate) struct Thread {
     app: AppId,
     hub: Hub,
     browsers: Vec<Browser>,
-    /// Channels that were confirmed although no control plane has acknowledged the interest in them.
-    uncertain: BTreeSet<u32>,
     chance: Chance,
     recorder: Recorder,
     commands: Vec<Command>,
@@ -99,8 +97,8 @@ impl Thread {
         });
         let app = AppId::parse(&Credentials::default().app_id).expect("it is an id");
         let (browsers, chance) = (browsers.collect(), chance.fork());
-        let (hub, uncertain, commands) = (Hub::default(), BTreeSet::new(), Vec::new());
-        Self { node, number, app, hub, browsers, uncertain, chance, recorder, commands }
+        let (hub, commands) = (Hub::default(), Vec::new());
+        Self { node, number, app, hub, browsers, chance, recorder, commands }
     }
 
     /// Runs what is in the inbox, then lets browsers do what they want.
@@ -292,23 +290,12 @@ impl Thread {
         self.enter(place, channel, (What::Entered(ids.filter_map(user).collect()), now));
     }
 
-    /// A browser is in a channel. Who was let in because nobody answered may miss what was published
-    /// meanwhile: that is the contract's exception, and it comes again.
+    /// A browser is in a channel.
     fn enter(&mut self, place: usize, channel: u32, (what, now): (What, Instant)) {
         let Some(open) = &mut self.browsers[place].open else { return };
         let since = open.waiting.remove(&channel);
-        let is_late = since.is_some_and(|since| now - since >= CONFIRM_TIMEOUT);
-        if is_late {
-            self.uncertain.insert(channel);
-        }
-        if self.uncertain.contains(&channel)
-            && self.node.interest().is_certain(&self.app, &name(channel))
-        {
-            self.uncertain.remove(&channel);
-        }
-        if self.uncertain.contains(&channel) {
+        if since.is_some_and(|since| now - since >= CONFIRM_TIMEOUT) {
             self.recorder.record().degraded += 1;
-            return self.close(place, End::Lost, now);
         }
         open.inside.insert(channel);
         self.recorder.note(open.number, channel, what);
@@ -333,9 +320,6 @@ impl Thread {
             self.node.leave(Place { thread: 0, key }, (&app, &name), Some(&member.user), now);
         } else if let Unsubscribed::Left { subscriptions } = left {
             self.set_interest(&name, subscriptions, now);
-        }
-        if self.hub.subscriptions(app.as_str(), name.as_str()) == 0 {
-            self.uncertain.remove(&channel);
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 
 use tests::{
     chance::Chance,
-    chaos::history::{Figure, Step},
+    chaos::history::{Cut, Figure, Step},
 };
 use tokio::sync::Notify;
 use turmoil::Sim;
@@ -18,7 +18,7 @@ use turmoil::Sim;
 use crate::{
     backend::Backend,
     control_plane::Replica,
-    faults::{self, BACKENDS, CONTROL_PLANES, Fault, NODES, Planned},
+    faults::{self, BACKENDS, CONTROL_PLANES, Fault, HEALED, NODES, Planned},
     node::Host,
     recorder::{Record, Recorder},
     reliable::Severed,
@@ -150,6 +150,12 @@ impl World<'_> {
         let nodes = NODES.iter().enumerate().filter(|(_, name)| severs(planned.fault, name));
         let until = planned.until.as_micros() as u64;
         record.harm.severed.extend(nodes.map(|(node, _)| Severed { node, from: began, until }));
+        if let Fault::Split(_) = planned.fault {
+            // Each half has an order of its own, until they agree on one again.
+            let (from, until) = (began, until + HEALED.as_micros() as u64);
+            let (publishers, nodes) = (Vec::new(), Vec::new());
+            record.history.cuts.push(Cut { from, until, publishers, nodes });
+        }
         if let Fault::Stall(node) = planned.fault {
             record.harm.stalled.push(Severed { node, from: began, until });
         }
@@ -162,7 +168,10 @@ impl World<'_> {
                 self.sim.set_link_max_message_latency(one, other, Duration::from_millis(most));
             }
             Fault::Isolate(host) => {
-                others(host).for_each(|other| self.sim.partition(host, other));
+                others(&[host]).for_each(|other| self.sim.partition(host, other));
+            }
+            Fault::Split(some) => {
+                between(&some).for_each(|(one, other)| self.sim.partition(one, other));
             }
             Fault::Kill(host) => self.kill(host),
             // One that is dead is not told: its next life would hear of it.
@@ -200,7 +209,10 @@ impl World<'_> {
                 | Fault::Hold(one, other)
                 | Fault::Slow(one, other, _) => self.mend_link(one, other),
                 Fault::Isolate(host) => {
-                    others(host).for_each(|other| self.mend_link(host, other));
+                    others(&[host]).for_each(|other| self.mend_link(host, other));
+                }
+                Fault::Split(some) => {
+                    between(&some).for_each(|(one, other)| self.mend_link(one, other));
                 }
                 Fault::Kill(host) => self.start(host),
                 // Its time is over, whether it has given everything away or not.
@@ -259,11 +271,18 @@ fn severs(fault: Fault, node: &str) -> bool {
         | Fault::Hold(one, other)
         | Fault::Slow(one, other, _) => one == node || other == node,
         Fault::Isolate(host) => host == node || CONTROL_PLANES.contains(&host),
+        Fault::Split(_) => true,
         Fault::Kill(_) | Fault::Terminate(_) | Fault::KillAll | Fault::Stall(_) => false,
     }
 }
 
-fn others(host: &str) -> impl Iterator<Item = &'static str> {
+/// All hosts but these.
+fn others(some: &[&'static str]) -> impl Iterator<Item = &'static str> {
     let all = CONTROL_PLANES.into_iter().chain(NODES).chain(BACKENDS);
-    all.filter(move |other| *other != host)
+    all.filter(move |other| !some.contains(other))
+}
+
+/// The links between these and all others.
+fn between(some: &[&'static str]) -> impl Iterator<Item = (&'static str, &'static str)> {
+    some.iter().flat_map(move |one| others(some).map(|other| (*one, other)))
 }

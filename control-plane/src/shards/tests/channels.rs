@@ -1,10 +1,10 @@
 //! Interest, counts, users' channels, client events, lists.
 
-use proto::internal::{ClientEvent, DataForm, ExcludedSocket};
+use proto::internal::{ClientEvent, DataForm, ExcludedSocket, ShardAge};
 
 use super::*;
 use crate::{
-    node::SILENCE_MAX,
+    node::{GRACE, SILENCE_MAX},
     shards::{ChannelNow, Cursor},
 };
 
@@ -119,9 +119,10 @@ fn termination_reaches_the_nodes_where_the_user_is() {
 fn what_only_a_silent_node_wants_is_kept_by_one_that_answers() {
     let mut world = World::new();
     let nodes = Nodes::new(OWNER);
+    let began = world.now;
     let attach = |name: &str, boot| {
         let hello = Hello { node_id: name.into(), ..Hello::default() };
-        let stream = nodes.attach(&hello, BootId(boot), world.now).attachment;
+        let stream = nodes.attach(&hello, BootId(boot), began).attachment;
         Fake { stream, position: 0, boot }
     };
     let (a, mut b) = (attach("a", 1), attach("b", 2));
@@ -138,6 +139,11 @@ fn what_only_a_silent_node_wants_is_kept_by_one_that_answers() {
     world.now += SILENCE_MAX + Duration::from_millis(1);
     nodes.tick(world.now);
     assert!(nodes.are_silent(), "nobody answers");
+    world.now += GRACE;
+    nodes.tick(world.now);
+    assert!(!nodes.are_silent() && nodes.are_bereft(), "all have been given up");
+    attach("a", 3);
+    assert!(!nodes.are_bereft() && !nodes.are_several());
 }
 
 fn terminate(world: &World, channel: &str) -> Dispatched {
@@ -292,11 +298,37 @@ fn what_is_dispatched_again_says_where_it_stood() {
         again.iter().map(places).collect::<Vec<_>>(),
         [(2, 1, Some((1, 1, 1_000))), (2, 2, Some((1, 1, 1_000)))]
     );
-    world.shards.end(&shards().collect::<Vec<_>>());
+    world.shards.end(&shards().collect::<Vec<_>>(), world.now);
     world.shards.repeat_late(vec![events[0].clone()], (&[], world.now));
     assert!(a.events(world.now).is_empty(), "its owner will");
     assert!(world.shards.dispatches(world.now).shards.is_empty(), "nothing is acknowledged");
     world.shards.see_through((&app_id(), &name("room")), world.now);
     let used = world.shards.dispatches(world.now + SECOND).shards;
     assert_eq!(used.iter().map(|used| used.age_ms).collect::<Vec<_>>(), [1_000]);
+    let passed =
+        [ShardAge { shard: used[0].shard, age_ms: 400 }, ShardAge { shard: 9_999, age_ms: 0 }];
+    let elsewhere = world.shards.note_passed(&passed, world.now + SECOND);
+    assert!(elsewhere.is_empty(), "that was when it was owned here no longer");
+    let before = [ShardAge { shard: used[0].shard, age_ms: 1_000 }];
+    assert_eq!(world.shards.note_passed(&before, world.now + SECOND), before, "two owned it");
+    let used = world.shards.dispatches(world.now + SECOND).shards;
+    assert_eq!(used.iter().map(|used| used.age_ms).collect::<Vec<_>>(), [400]);
+}
+
+#[test]
+fn who_wants_a_channel_is_told_when_something_was_last_dispatched_without_it() {
+    let mut world = World::new();
+    let (a, b) = (world.node(1), world.node(2));
+    assert_eq!(world.interest(&a, "room", subscribed(1, 1)), None, "nothing was");
+    world.publish("room", "1");
+    world.now += SECOND;
+    assert_eq!(world.interest(&a, "room", subscribed(2, 1)), None, "it had it");
+    assert_eq!(world.interest(&b, "room", subscribed(1, 1)), Some(1_000));
+    world.interest(&b, "room", Wanted { linger: true, ..Wanted::default() });
+    world.publish("room", "2");
+    assert_eq!(world.interest(&b, "room", subscribed(1, 1)), None, "interest lingered");
+    world.interest(&b, "room", Wanted::default());
+    world.publish("room", "3");
+    assert_eq!(world.interest(&b, "room", Wanted { watched: true, ..Wanted::default() }), None);
+    assert_eq!(world.interest(&b, "room", subscribed(1, 1)), Some(0), "who watches gets no events");
 }

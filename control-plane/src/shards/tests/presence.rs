@@ -124,7 +124,7 @@ fn who_does_not_own_a_shard_hears_all_and_says_nothing() {
     assert_eq!(a.news(&world), ["state []", "joined ann", "ok ann"]);
     world.happened();
     let all: Vec<_> = shards().collect();
-    world.shards.end(&all);
+    world.shards.end(&all, world.now);
     world.join(&a, ROOM, "bob");
     world.leave(&a, ROOM, "ann");
     world.tick(SECOND);
