@@ -28,7 +28,7 @@ const fn bug(feature: &'static str, judge: Judge, rule: &'static str) -> Bug {
 /// Twelve mistakes that such a system invites.
 const BUGS: [Bug; 12] = [
     bug("data-plane/bug-confirm-early", Judge::Simulation, "V3 reliable"),
-    bug("data-plane/bug-no-fence", Judge::Simulation, "V3 reliable"),
+    bug("data-plane/bug-no-fence", Judge::Simulation, "V6 alternating"),
     bug("data-plane/bug-no-message-ids", Judge::Simulation, "V2 unique"),
     bug("data-plane-core/bug-presence-edges", Judge::Simulation, "V6 alternating"),
     bug("control-plane/bug-ack-early", Judge::Simulation, "V3 reliable"),

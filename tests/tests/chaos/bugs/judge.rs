@@ -7,7 +7,10 @@ use std::{
 };
 
 /// So many seeds are tried, from 0, until one breaks a rule.
-const SEEDS: u32 = 60;
+const SEEDS: u32 = 200;
+
+/// What stands before the words of an assertion that compares.
+const COMPARED: &str = "assertion `left == right` failed: ";
 
 /// A run that knows nothing of bugs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +125,7 @@ fn broken(told: &str) -> Vec<String> {
     let mut lines = told.lines();
     while let Some(line) = lines.next() {
         let rule = if line.contains("' panicked at ") || line.contains(") panicked at ") {
-            lines.next()
+            lines.next().map(|said| said.strip_prefix(COMPARED).unwrap_or(said))
         } else if is_of_simulation(line) {
             line.split([':', ',']).next()
         } else {
@@ -172,6 +175,9 @@ fn only_what_ran_and_broke_the_rule_has_caught_a_bug() {
     let asserted =
         "test a::b ... FAILED\nthread 'a::b' panicked at a.rs:1:2:\nclosed at once: 9 of 9\n";
     assert!(heard(asserted).breaks("closed at once"));
+    let compared = "test a::b ... FAILED\nthread 'a::b' (7) panicked at a.rs:1:2:\nassertion `left == right` \
+         failed: apps went\n";
+    assert_eq!(heard(compared), Outcome::Failed(vec!["apps went".to_owned()]));
     assert_eq!(heard("test a::b ... ok\n"), Outcome::Passed);
     for nothing in ["", "test a::c ... FAILED\n", "test a::b ... ok\na: LEFT OUT\n"] {
         let outcome = heard(nothing);
