@@ -245,9 +245,9 @@ impl Attachment {
         let now = Instant::now().into_std();
         let (missed, confirmed) = {
             let mut interest = self.node.interest();
-            let missed = match ack.dispatched.is_empty() {
-                true => Vec::new(),
-                false => interest.missed(self.slot, ack.sequence, &by_shard(&ack.dispatched, now)),
+            let missed = match interest.has_overdue() {
+                true => interest.missed(self.slot, ack.sequence, &by_shard(&ack.dispatched, now)),
+                false => Vec::new(),
             };
             (missed, interest.acknowledge(self.slot, ack.sequence, now))
         };

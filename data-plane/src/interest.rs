@@ -173,8 +173,8 @@ impl Interest {
             });
             waiting.threads |= 1 << thread;
         }
-        if certain && wait {
-            self.let_in(since, &(app.clone(), channel.clone()), now);
+        if certain && wait && since > self.streams.in_force() {
+            self.overdue.note(since, &(app.clone(), channel.clone()), now);
         }
         certain
     }
@@ -393,6 +393,12 @@ impl Interest {
         self.confirmed(now)
     }
 
+    /// Whether somebody was let in before every control plane had taken note.
+    #[must_use]
+    pub fn has_overdue(&self) -> bool {
+        !self.overdue.is_empty()
+    }
+
     /// To be asked before [`Interest::acknowledge`]: channels that somebody was let into before that control
     /// plane last dispatched something in their shard.
     #[must_use]
@@ -402,9 +408,6 @@ impl Interest {
         sequence: u64,
         by_shard: &[Option<Instant>],
     ) -> Vec<Confirmed> {
-        if self.overdue.is_empty() {
-            return Vec::new();
-        }
         let versions = self.acknowledged_by(slot) + 1..=sequence;
         let missed = self.overdue.missed(versions, by_shard).filter_map(|(since, channel)| {
             let entry = self.find(channel.0.as_str(), channel.1.as_str())?;
