@@ -38,6 +38,8 @@ pub(crate) struct Harm {
     pub nodes_killed: Vec<(At, usize)>,
     /// When control planes were killed.
     pub owners_killed: Vec<At>,
+    /// When there was none.
+    pub ownerless: Vec<(At, At)>,
 }
 
 /// What has not come and was not told.
@@ -57,7 +59,7 @@ pub(crate) fn judge(history: &History, harm: &Harm) -> Vec<String> {
                     checked += 1;
                     if !stay.received.contains(key)
                         && !is_told((socket, gone), message, harm)
-                        && !harm.is_threefold(socket.node, message)
+                        && !harm.is_beyond_promise(socket.node, message)
                     {
                         missing.push((message.start, socket.number, socket.node, *key, gone));
                     }
@@ -120,17 +122,20 @@ fn is_told((socket, gone): (&Socket, Option<At>), message: &Message, harm: &Harm
 }
 
 impl Harm {
-    /// Whether three things failed at once, which is beyond what is promised: this node lagged when the event
-    /// was acknowledged without it, and before it had caught up an owner died with its queue, and one of
-    /// those others who had the event died too.
-    fn is_threefold(&self, node: usize, message: &Message) -> bool {
+    /// Whether this node lagged when the event was acknowledged without it, and before it had caught up the
+    /// owner died with its queue; and those others that had the event died too, or there was no control plane
+    /// for as long as they kept it.
+    fn is_beyond_promise(&self, node: usize, message: &Message) -> bool {
         let acked = message.acked.unwrap_or(message.start);
         let lags = |one: &&Severed| {
             one.node == node && one.from < acked && message.start < one.until + UNATTACHED
         };
         let soon = |at: At| (message.start..acked + KEPT).contains(&at);
+        let died = |(at, killed): &(At, usize)| *killed != node && soon(*at);
+        let forgot =
+            |(from, until): &(At, At)| soon(*from) && *until + UNATTACHED > message.start + KEPT;
         self.severed.iter().chain(&self.stalled).any(|one| lags(&one))
             && self.owners_killed.iter().any(|at| soon(*at))
-            && self.nodes_killed.iter().any(|(at, killed)| *killed != node && soon(*at))
+            && (self.nodes_killed.iter().any(died) || self.ownerless.iter().any(forgot))
     }
 }

@@ -156,6 +156,9 @@ impl World<'_> {
             let (publishers, nodes) = (Vec::new(), Vec::new());
             record.history.cuts.push(Cut { from, until, publishers, nodes });
         }
+        if planned.fault == Fault::KillAll {
+            record.harm.ownerless.push((began, until));
+        }
         if let Fault::Stall(node) = planned.fault {
             record.harm.stalled.push(Severed { node, from: began, until });
         }
