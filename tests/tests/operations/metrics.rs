@@ -59,7 +59,14 @@ async fn strangers_make_no_series() {
     let shape = Shape::default().gateway("--metrics-apps-max=3").node("--metrics-apps-max=3");
     let cluster = Cluster::start(shape.control_plane("--metrics-apps-max=3")).await;
     strange(&cluster, 0).await;
-    let first = all_series(&cluster).await;
+    // What an app has of its own is there soon after its first socket.
+    let own = ["app_deliveries_total{app=", "app_sockets{app="];
+    let first = eventually("the series of the app", async || {
+        let all = all_series(&cluster).await;
+        let has = |name: &str| all.iter().any(|series| series.contains(name));
+        own.into_iter().all(has).then_some(all)
+    })
+    .await;
     for round in 1..4 {
         strange(&cluster, round).await;
     }
