@@ -313,8 +313,9 @@ impl Publisher {
     ) -> Result<Dispatched, Box<DispatchedEvent>> {
         let Parts { shards, replicas, nodes, metrics, .. } = &*self.parts;
         // It is this one that is cut off: others will own the shard. What it dispatched, some would get from it.
-        let is_cut_off = nodes.are_silent() || (nodes.are_bereft() && replicas.is_apart());
-        if to.ack.is_some() && is_cut_off && replicas.has_peers() {
+        let is_apart = replicas.is_apart();
+        let is_unheard = nodes.are_silent() && (is_apart || replicas.has_peers());
+        if to.ack.is_some() && (is_unheard || (nodes.are_bereft() && is_apart)) {
             return Err(Box::new(event));
         }
         let cached = (event.cache_ttl_ms > 0 && replicas.has_peers()).then(|| event.clone());

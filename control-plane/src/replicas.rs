@@ -9,6 +9,8 @@ pub mod forward;
 mod peers;
 mod rounds;
 pub mod service;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{
@@ -72,7 +74,7 @@ pub struct Replicas {
     unasked: AtomicUsize,
     /// There are others: a copy for those who ask often.
     accompanied: AtomicBool,
-    /// There were, and none of them is alive, or one reaches more nodes.
+    /// There are, or were, and none of them is alive, or one reaches more nodes.
     apart: AtomicBool,
     /// Counts changes of what this one holds, or of whom it knows.
     changes: watch::Sender<u64>,
@@ -89,6 +91,8 @@ struct State {
     eligible: bool,
     /// Since when another one reaches more nodes.
     behind: Option<Instant>,
+    /// There have been others: one that is cut off for long does not know of them any more.
+    had_peers: bool,
     /// Grows whenever shards are taken or given away.
     version: u64,
     looked: Option<Instant>,
@@ -111,6 +115,7 @@ impl Replicas {
             draining: false,
             eligible: false,
             behind: None,
+            had_peers: false,
             version: 0,
             looked: None,
         };
@@ -185,13 +190,13 @@ impl Replicas {
         self.state().peers.nodes()
     }
 
-    /// Whether there are others, or were: one that is cut off for long does not know of them any more.
+    /// Whether there are others.
     #[must_use]
     pub fn has_peers(&self) -> bool {
         self.accompanied.load(Ordering::Relaxed)
     }
 
-    /// Whether there are others of which none is alive, or one reaches more nodes than this one.
+    /// Whether there are or were others, of which none is alive, or one reaches more nodes than this one.
     #[must_use]
     pub fn is_apart(&self) -> bool {
         self.apart.load(Ordering::Relaxed)
@@ -235,8 +240,9 @@ impl Replicas {
         self.finish_leavings(&mut state, now);
         let changed = before != (state.version, state.eligible) || state.peers.take_changed();
         let alive = standings.iter().filter(|peer| peer.alive).count();
-        self.accompanied.fetch_or(!standings.is_empty(), Ordering::Relaxed);
-        let is_apart = self.has_peers() && (alive == 0 || state.behind.is_some());
+        state.had_peers |= !standings.is_empty();
+        self.accompanied.store(!standings.is_empty(), Ordering::Relaxed);
+        let is_apart = state.had_peers && (alive == 0 || state.behind.is_some());
         self.apart.store(is_apart, Ordering::Relaxed);
         self.metrics.owned_shards.set(state.ownership.owned() as i64);
         self.metrics.peers.set(alive as i64);
