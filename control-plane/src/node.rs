@@ -5,11 +5,12 @@
 //! ends, and when the node attaches again it is told so and closes its sockets. Before that the app
 //! that fills it is asked to publish later.
 
+mod ages;
 mod noted;
 mod queue;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
@@ -26,6 +27,7 @@ use proto::internal::{
 };
 
 use self::{
+    ages::Ages,
     noted::Noted,
     queue::{Pushing, Queue},
 };
@@ -91,8 +93,8 @@ struct State {
     claimed: (u64, u64),
     /// Where this control plane has dispatched; it is told so once.
     dispatches: Option<Dispatches>,
-    /// Where another one has while this one owned the shard too, and how many milliseconds ago.
-    elsewhere: BTreeMap<u32, u64>,
+    /// Where another one has while this one owned the shard too.
+    elsewhere: Ages,
     /// What operators want to know of it.
     asked: VecDeque<ListSockets>,
     /// It did not answer a claim in time: it gets every event until it does.
@@ -150,7 +152,7 @@ impl Node {
             claims: VecDeque::new(),
             claimed: (0, 0),
             dispatches: None,
-            elsewhere: BTreeMap::new(),
+            elsewhere: Ages::default(),
             asked: VecDeque::new(),
             late: false,
             snapshot: false,
@@ -191,7 +193,7 @@ impl Node {
         state.claims.clear();
         state.claimed = (0, 0);
         state.dispatches = None;
-        state.elsewhere.clear();
+        state.elsewhere = Ages::default();
         state.asked.clear();
         (state.late, state.snapshot) = (false, false);
         state.welcome = Some(Welcome {
@@ -324,8 +326,7 @@ impl Node {
 
     /// Tells the node where another control plane has dispatched what it may not have heard.
     pub fn tell_elsewhere(&self, shards: &[ShardAge]) {
-        let ages = shards.iter().map(|age| (age.shard, age.age_ms));
-        self.state().elsewhere.extend(ages);
+        self.state().elsewhere.add(shards);
         self.waker.wake();
     }
 
@@ -428,10 +429,10 @@ impl Node {
 
     /// The interest of this sequence is in force. Of channels that it begins with: when something was last
     /// dispatched in their shards.
-    pub fn acknowledge_interest(&self, sequence: u64, dispatched: Vec<ShardAge>) {
+    pub fn acknowledge_interest(&self, sequence: u64, dispatched: &[ShardAge]) {
         let mut state = self.state();
         // Until its snapshot is complete it is given everything.
-        let dispatched = if state.snapshot { dispatched } else { Vec::new() };
+        let dispatched = if state.snapshot { dispatched } else { &[] };
         state.noted.add(sequence, dispatched);
         state.queue.hear(sequence);
         drop(state);
@@ -592,8 +593,7 @@ impl State {
             return Some(Down::Dispatches(dispatches));
         }
         if !self.elsewhere.is_empty() {
-            let ages = std::mem::take(&mut self.elsewhere).into_iter();
-            let shards = ages.map(|(shard, age_ms)| ShardAge { shard, age_ms }).collect();
+            let shards = self.elsewhere.take();
             return Some(Down::Dispatches(Dispatches { shards, elsewhere: true }));
         }
         if let Some(ack) = self.noted.take() {

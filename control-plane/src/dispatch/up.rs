@@ -108,7 +108,7 @@ impl Dispatcher {
         for count in interest.connections {
             self.nodes.set_connections(&from.node, app_id(&count.app_id)?, count.connections);
         }
-        from.node.acknowledge_interest(interest.sequence, dispatched);
+        from.node.acknowledge_interest(interest.sequence, &dispatched);
         Ok(())
     }
 }

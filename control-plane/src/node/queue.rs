@@ -287,7 +287,7 @@ impl Queue {
             self.moved = now;
             self.waiting.settle(&ticket);
             let Some(piece) = queued.piece.clone() else { continue };
-            let ack = Arc::clone(piece.ack());
+            let ack = piece.ack();
             if delivered.refused.contains(&self.acknowledged) {
                 lacks |= !queued.owed;
                 if queued.owed {
@@ -298,7 +298,8 @@ impl Queue {
             }
             drop(queued);
             if !ack.is_everywhere() {
-                self.unstable.push_back(Unstable { position: self.acknowledged, ack, since: now });
+                let (position, ack) = (self.acknowledged, Arc::clone(ack));
+                self.unstable.push_back(Unstable { position, ack, since: now });
             }
         }
         lacks

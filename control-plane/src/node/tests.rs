@@ -237,8 +237,9 @@ fn what_publishers_no_longer_wait_for_says_how_old_it_is() {
 fn what_was_taken_note_of_is_told_at_once() {
     let mut noted = Noted::default();
     let age = |shard, age_ms| ShardAge { shard, age_ms };
-    noted.add(3, vec![age(7, 100), age(9, 5)]);
-    noted.add(4, vec![age(7, 90)]);
+    noted.add(3, &[age(7, 100), age(9, 5)]);
+    noted.add(4, &[age(7, 90)]);
+    noted.add(4, &[age(9, 8)]);
     let ack = noted.take().unwrap();
     assert_eq!((ack.sequence, ack.dispatched), (4, vec![age(7, 90), age(9, 5)]));
     assert_eq!(noted.take(), None);
