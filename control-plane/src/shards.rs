@@ -209,13 +209,19 @@ impl Shards {
     }
 
     /// Other owners' events passed a node, and were dispatched to whoever they reached. Returns those of a time
-    /// at which this control plane owned the shard: they did not reach all.
-    pub fn note_passed(&self, ages: &[ShardAge], now: Instant) -> Vec<ShardAge> {
+    /// at which this control plane owned the shard, and of which nobody else will tell: they may not have
+    /// reached all. One that is alive tells the nodes that were cut off from it itself.
+    pub fn note_passed(
+        &self,
+        ages: &[ShardAge],
+        is_alive: impl Fn(OwnerId) -> bool,
+        now: Instant,
+    ) -> Vec<ShardAge> {
         let is_elsewhere = |age: &&ShardAge| {
             let at = now.checked_sub(Duration::from_millis(age.age_ms));
             let Some((id, at)) = ShardId::new(age.shard).zip(at) else { return false };
             self.note_seen(id, at);
-            self.shard(id).was_held(at)
+            self.shard(id).was_held(at) && !is_alive(OwnerId(age.owner))
         };
         ages.iter().filter(is_elsewhere).copied().collect()
     }
@@ -249,7 +255,7 @@ impl Shards {
             last = shard.set_interest(report, key, wanted, happenings);
         });
         let age = |at| report.now.saturating_duration_since(at).as_millis() as u64;
-        last.map(|at| ShardAge { shard: number.into(), age_ms: age(at) })
+        last.map(|at| ShardAge { shard: number.into(), age_ms: age(at), owner: 0 })
     }
 
     /// Takes note of a user that came to a node or left it.
@@ -355,7 +361,7 @@ impl Shards {
         let now = now.saturating_duration_since(self.began).as_millis() as u64 + 1;
         let seen = (0..).zip(&self.seen_through).filter_map(|(shard, at)| {
             let at = at.load(Ordering::Relaxed);
-            (at > 0).then(|| ShardAge { shard, age_ms: now.saturating_sub(at) })
+            (at > 0).then(|| ShardAge { shard, age_ms: now.saturating_sub(at), owner: 0 })
         });
         Dispatches { shards: seen.collect(), elsewhere: false }
     }

@@ -294,7 +294,7 @@ impl Attachment {
 /// When something was last dispatched, by shard.
 fn by_shard(ages: &[ShardAge], now: std::time::Instant) -> Vec<Option<std::time::Instant>> {
     let mut by_shard = vec![None; usize::from(SHARDS)];
-    for ShardAge { shard, age_ms } in ages {
+    for ShardAge { shard, age_ms, .. } in ages {
         if let Some(shard) = ShardId::new(*shard) {
             by_shard[shard.index()] = now.checked_sub(Duration::from_millis(*age_ms));
         }

@@ -41,9 +41,9 @@ impl Fence {
     #[must_use]
     pub fn age(&self, shard: u32, claimant: u64, now: Instant) -> Option<ShardAge> {
         let passed = self.shards[ShardId::new(shard)?.index()].passed;
-        let (passed, _) = passed.filter(|(_, owner)| *owner != claimant)?;
+        let (passed, owner) = passed.filter(|(_, owner)| *owner != claimant)?;
         let age_ms = now.saturating_duration_since(passed).as_millis() as u64;
-        Some(ShardAge { shard, age_ms })
+        Some(ShardAge { shard, age_ms, owner })
     }
 
     /// A control plane takes a shard, unless a higher epoch or owner is in force.
@@ -131,7 +131,7 @@ mod tests {
         );
         assert_eq!(fence.owner(ShardId::new(7).unwrap()), Some(5));
         let age = fence.age(7, 5, now + std::time::Duration::from_millis(9));
-        assert_eq!(age, Some(ShardAge { shard: 7, age_ms: 9 }));
+        assert_eq!(age, Some(ShardAge { shard: 7, age_ms: 9, owner: 4 }));
         assert_eq!(fence.age(7, 4, now), None, "its own");
         assert_eq!((fence.age(8, 6, now), fence.age(1_024, 6, now)), (None, None));
     }

@@ -174,7 +174,7 @@ mod tests {
         gate.settle(1, 1);
         let taken = gate.claim(2, &claim(1, 2, 2), now);
         assert_eq!((taken.round, &*taken.stale), (1, &[][..]));
-        assert_eq!(taken.dispatched, [ShardAge { shard: 7, age_ms: 0 }]);
+        assert_eq!(taken.dispatched, [ShardAge { shard: 7, age_ms: 0, owner: 1 }]);
         let mut again = event(1, 1, 11);
         again.keep_origin(0);
         assert_eq!(taken.events, [again]);

@@ -236,7 +236,7 @@ fn what_publishers_no_longer_wait_for_says_how_old_it_is() {
 #[test]
 fn what_was_taken_note_of_is_told_at_once() {
     let mut noted = Noted::default();
-    let age = |shard, age_ms| ShardAge { shard, age_ms };
+    let age = |shard, age_ms| ShardAge { shard, age_ms, owner: 0 };
     noted.add(3, &[age(7, 100), age(9, 5)]);
     noted.add(4, &[age(7, 90)]);
     noted.add(4, &[age(9, 8)]);

@@ -324,7 +324,7 @@ pub struct Dispatches {
     #[prost(message, repeated, tag = "1")]
     pub shards: ::prost::alloc::vec::Vec<ShardAge>,
     /// It was another control plane that did, at a time when the sender owned the shards too: they were cut off
-    /// from each other. Whoever was in a channel there may have missed it, however long the node is attached.
+    /// from each other, and that one is no more. Whoever was in a channel there may have missed it, however long the node is attached.
     #[prost(bool, tag = "2")]
     pub elsewhere: bool,
 }
@@ -336,6 +336,9 @@ pub struct ShardAge {
     /// Milliseconds ago.
     #[prost(uint64, tag = "2")]
     pub age_ms: u64,
+    /// Who dispatched it; 0: the sender does not say.
+    #[prost(uint64, tag = "3")]
+    pub owner: u64,
 }
 /// The answer to Claim, behind all interest that the node had when the claim came. The owner dispatches
 /// in the claimed shards when every healthy node has answered.

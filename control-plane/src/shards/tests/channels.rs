@@ -305,12 +305,15 @@ fn what_is_dispatched_again_says_where_it_stood() {
     world.shards.see_through((&app_id(), &name("room")), world.now);
     let used = world.shards.dispatches(world.now + SECOND).shards;
     assert_eq!(used.iter().map(|used| used.age_ms).collect::<Vec<_>>(), [1_000]);
-    let passed =
-        [ShardAge { shard: used[0].shard, age_ms: 400 }, ShardAge { shard: 9_999, age_ms: 0 }];
-    let elsewhere = world.shards.note_passed(&passed, world.now + SECOND);
+    let age = |shard, age_ms| ShardAge { shard, age_ms, owner: 9 };
+    let is_alive = |owner| owner == OwnerId(8);
+    let passed = [age(used[0].shard, 400), age(9_999, 0)];
+    let elsewhere = world.shards.note_passed(&passed, is_alive, world.now + SECOND);
     assert!(elsewhere.is_empty(), "that was when it was owned here no longer");
-    let before = [ShardAge { shard: used[0].shard, age_ms: 1_000 }];
-    assert_eq!(world.shards.note_passed(&before, world.now + SECOND), before, "two owned it");
+    let before = [age(used[0].shard, 1_000)];
+    let told = |passed: &[ShardAge]| world.shards.note_passed(passed, is_alive, world.now + SECOND);
+    assert_eq!(told(&before), before, "two owned it");
+    assert_eq!(told(&before.map(|age| ShardAge { owner: 8, ..age })), [], "it tells them itself");
     let used = world.shards.dispatches(world.now + SECOND).shards;
     assert_eq!(used.iter().map(|used| used.age_ms).collect::<Vec<_>>(), [400]);
 }
