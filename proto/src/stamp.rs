@@ -45,6 +45,13 @@ impl From<Origin> for Stamp {
 }
 
 impl DispatchedEvent {
+    /// Whether it is dispatched for the first time, however long it was queued.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        let Self { epoch, owner, serial, .. } = *self;
+        Stamp::of(self) == Stamp { epoch, owner, serial }
+    }
+
     /// Notes where the event stood first, before it is dispatched again.
     pub fn keep_origin(&mut self, age_ms: u32) {
         let before = self.origin.map_or(0, |origin| origin.age_ms);
@@ -61,8 +68,10 @@ mod tests {
         let mut event = DispatchedEvent { epoch: 2, owner: 9, serial: 5, ..Default::default() };
         let first = Stamp::of(&event);
         event.keep_origin(100);
+        assert!(event.is_first());
         (event.epoch, event.owner, event.serial) = (3, 4, 1);
         event.keep_origin(50);
+        assert!(!event.is_first());
         assert_eq!(Stamp::of(&event), first);
         assert_eq!(event.origin.map(|origin| origin.age_ms), Some(150));
         let later = DispatchedEvent { epoch: 3, owner: 4, serial: 1, ..Default::default() };

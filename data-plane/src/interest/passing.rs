@@ -12,6 +12,8 @@ use proto::{
 pub(super) struct Passed {
     /// The latest.
     last: Stamp,
+    /// The latest that came in its own stream, and so behind all that this stream had for us.
+    in_stream: Stamp,
     /// When it passed.
     at: Option<Instant>,
     /// When the interest began; before that nobody was here to miss anything.
@@ -47,25 +49,37 @@ impl Passed {
         }
         let stamp = Stamp::of(event);
         let turn = match event.origin {
-            // A stream gives a channel's events in order: what was to come here in it has come.
-            Some(_) if stamp.is_of_one_stream(&self.last) && stamp <= self.last => Turn::Over,
-            Some(Origin { age_ms, .. }) if !stamp.is_of_one_stream(&self.last) => {
-                let first = now.checked_sub(Duration::from_millis(age_ms.into()));
-                // While the cluster was split, two owners dispatched: the other's may have been published
-                // when this one was acknowledged.
-                let is_behind = self.at.is_some_and(|at| first.is_none_or(|first| first < at));
-                match stamp < self.last || is_behind {
-                    true if first.is_none_or(|first| self.begun_before(first)) => Turn::Missed,
-                    true => Turn::Over,
-                    false => Turn::Next,
-                }
+            None => Turn::Next,
+            Some(_) if stamp.is_of_one_stream(&self.in_stream) && stamp <= self.in_stream => {
+                Turn::Over
             }
-            Some(_) | None => Turn::Next,
+            Some(Origin { age_ms, .. }) => self.turn_of_late(stamp, age_ms, now),
         };
         if turn == Turn::Next {
             (self.last, self.at) = (self.last.max(stamp), Some(now));
+            if event.is_first() {
+                self.in_stream = self.in_stream.max(stamp);
+            }
         }
         turn
+    }
+
+    fn turn_of_late(&self, stamp: Stamp, age_ms: u32, now: Instant) -> Turn {
+        let first = now.checked_sub(Duration::from_millis(age_ms.into()));
+        let is_behind = match stamp.is_of_one_stream(&self.last) {
+            true => stamp <= self.last,
+            // While the cluster was split, two owners dispatched: the other's may have been published
+            // when this one was acknowledged.
+            false => {
+                let passed_since = |at| first.is_none_or(|first| first < at);
+                stamp < self.last || self.at.is_some_and(passed_since)
+            }
+        };
+        match is_behind {
+            true if first.is_none_or(|first| self.begun_before(first)) => Turn::Missed,
+            true => Turn::Over,
+            false => Turn::Next,
+        }
     }
 }
 
@@ -102,6 +116,27 @@ mod tests {
         assert_eq!(pass(&again(3, 1, 0)), Turn::Next);
         assert_eq!(pass(&event(2, 5)), Turn::Next, "the fence judges these");
         assert_eq!(pass(&again(2, 9, 0)), Turn::Missed, "a lower stamp lowers nothing");
+    }
+
+    #[test]
+    fn what_was_refused_comes_again_in_any_order() {
+        let began = crate::shard::clock();
+        let now = began + Duration::from_secs(3);
+        let mut passed = Passed::default();
+        passed.begin(began);
+        assert_eq!(passed.pass(&event(1, 7), now - Duration::from_secs(1)), Turn::Next);
+        assert_eq!(passed.pass(&again(2, 3, 10), now), Turn::Next, "refused, and sent again");
+        assert_eq!(passed.pass(&again(2, 2, 20), now), Turn::Missed, "refused as well");
+        assert_eq!(passed.pass(&again(2, 2, 3_001), now), Turn::Over, "nobody was here then");
+        assert_eq!(
+            passed.pass(&again(1, 6, 30), now),
+            Turn::Over,
+            "had it been for us, it were here"
+        );
+        let mut queued = event(2, 5);
+        queued.keep_origin(40);
+        assert_eq!(passed.pass(&queued, now), Turn::Next);
+        assert_eq!(passed.pass(&again(2, 4, 50), now), Turn::Over, "its stream has come further");
     }
 
     #[test]
