@@ -1,14 +1,11 @@
 //! The parts of a control plane, put together.
 
-use std::{
-    hash::{BuildHasher as _, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use model::{MessageIds, OwnerId};
 use proto::{
+    chance,
     internal::{
         dispatch_service_server::DispatchServiceServer, peer_service_server::PeerServiceServer,
     },
@@ -100,9 +97,11 @@ impl ControlPlane {
         let shards = Arc::new(Shards::new(owner, cache, began));
         let nodes = Arc::new(Nodes::new(owner));
         operations.register("dispatch", |registry| shards.register(registry));
-        let message_ids = Arc::new(MessageIds::new(random()));
+        let message_ids = Arc::new(MessageIds::new(chance::number()));
         let warm = operations.condition("nodes");
-        let name = cluster.name.unwrap_or_else(|| format!("control-plane-{:08x}", random() as u32));
+        let name = cluster
+            .name
+            .unwrap_or_else(|| format!("control-plane-{:08x}", chance::number() as u32));
         let me = Identity { name: name.into(), address: cluster.address, owner };
         let parts = (Arc::clone(&shards), Arc::clone(&nodes));
         let replicas = Replicas::new(me, parts, metrics.clone());
@@ -269,15 +268,10 @@ fn webhooks(options: &Options, settings: &Settings, operations: &Operations) -> 
     webhooks
 }
 
-/// A later life of a control plane has a larger number: milliseconds since 1970, then randomness.
+/// A later life of a control plane has a larger number: milliseconds since 1970, then chance.
 fn new_owner() -> OwnerId {
     #[allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
     let now = std::time::SystemTime::now();
     let since = now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    OwnerId((since as u64) << 20 | (random() & 0xf_ffff))
-}
-
-/// 64 bits of the randomness that the standard library takes from the system.
-fn random() -> u64 {
-    RandomState::new().hash_one(0)
+    OwnerId((since as u64) << 20 | (chance::number() & 0xf_ffff))
 }

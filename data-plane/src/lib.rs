@@ -37,6 +37,7 @@ use anyhow::Context as _;
 use axum::Router;
 use data_plane_core::{SessionConfig, delta::Numbers};
 use proto::{
+    chance,
     plane::{
         descriptors,
         identity::Role,
@@ -56,7 +57,7 @@ use tracing::info;
 use crate::{
     config::{Config, Options},
     control_planes::ControlPlanes,
-    identity::{Identity, random},
+    identity::Identity,
     inbox::{Command, Inbox},
     node::{Node, NodeParts},
     outbox::OutboxLimits,
@@ -165,7 +166,7 @@ fn parts(
     inboxes: Vec<Arc<Inbox>>,
 ) -> NodeParts {
     NodeParts {
-        numbers: Numbers::new(random() as u64),
+        numbers: Numbers::new(chance::number()),
         apps,
         metrics_apps_max,
         limits: SocketLimits {

@@ -1,8 +1,6 @@
 //! `/app/{key}`: answers the WebSocket upgrade and hands the connection to a shard thread.
 
 use std::{
-    collections::hash_map::RandomState,
-    hash::BuildHasher as _,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -21,10 +19,13 @@ use bytes::Bytes;
 use data_plane_core::CloseCode;
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use model::{App, SocketId};
-use proto::plane::{
-    address,
-    address_limit::{ADDRESSES_MAX, AddressLimit},
-    serve::Stream,
+use proto::{
+    chance,
+    plane::{
+        address,
+        address_limit::{ADDRESSES_MAX, AddressLimit},
+        serve::Stream,
+    },
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
@@ -36,7 +37,6 @@ use crate::{config::Options, inbox::Command, node::Node, socket::Incoming, trans
 pub struct Listener {
     node: Arc<Node>,
     turn: Arc<AtomicU64>,
-    random: RandomState,
     /// `None` where new sockets are not limited by address.
     addresses: Option<Arc<Mutex<AddressLimit>>>,
     trusted_proxy_hops: usize,
@@ -50,8 +50,7 @@ impl Listener {
         let sockets_max = options.sockets_per_address;
         let limit = || Arc::new(Mutex::new(AddressLimit::new(sockets_max, window, ADDRESSES_MAX)));
         let addresses = (sockets_max > 0).then(limit);
-        let (turn, random) = (Arc::default(), RandomState::new());
-        Self { node, turn, random, addresses, trusted_proxy_hops }
+        Self { node, turn: Arc::default(), addresses, trusted_proxy_hops }
     }
 
     /// The routes.
@@ -99,12 +98,6 @@ impl Listener {
         Ok(app)
     }
 
-    /// Two numbers that no other connection has: random keys of this process, hashed with a counter.
-    fn socket_id(&self, turn: u64) -> SocketId {
-        let (left, right) = (self.random.hash_one((turn, 0)), self.random.hash_one((turn, 1)));
-        SocketId::from_random(u128::from(left) << 64 | u128::from(right))
-    }
-
     async fn hand_over(self, upgrade: hyper::upgrade::OnUpgrade, app: Result<Arc<App>, CloseCode>) {
         let incoming = match upgrade.await {
             Ok(upgraded) => take_apart(upgraded),
@@ -115,7 +108,7 @@ impl Listener {
         };
         self.node.metrics.opened.inc();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let id = self.socket_id(turn);
+        let id = SocketId::from_random(chance::wide_number());
         let inbox = &self.node.inboxes[turn as usize % self.node.inboxes.len()];
         inbox.push(Command::Open(Box::new(Incoming { transport, read_already, id, app })));
     }

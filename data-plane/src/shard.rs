@@ -22,6 +22,7 @@ use std::{
 use data_plane_core::{CloseCode, Effect, Form, Hub, SocketKey, Wheel, delta::DeltaWriter};
 use mio::{Events, Interest as Readiness, Poll, Token};
 use model::{Apps, ChannelName, ShardId};
+use proto::chance;
 use slab::Slab;
 use tracing::debug;
 
@@ -485,10 +486,8 @@ fn per_tick(sockets: usize, window: Duration) -> usize {
 
 /// A random order, so that a drain closes no group of clients first.
 fn shuffled(keys: Vec<SocketKey>) -> Vec<SocketKey> {
-    use std::hash::{BuildHasher as _, RandomState};
-    let random = RandomState::new();
     let mut keys = keys;
-    keys.sort_by_cached_key(|key| random.hash_one(key));
+    keys.sort_by_cached_key(|_| chance::number());
     keys
 }
 

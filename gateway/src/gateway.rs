@@ -2,8 +2,6 @@
 
 use std::{
     borrow::Cow,
-    collections::hash_map::RandomState,
-    hash::BuildHasher as _,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +13,7 @@ use axum::{Router, extract::Request};
 use model::{App, MessageId, MessageIds, Quota, Reason, Rejection};
 use prometheus_client::registry::Registry;
 use proto::{
+    chance,
     plane::{
         address,
         address_limit::{ADDRESSES_MAX, AddressLimit},
@@ -97,7 +96,7 @@ impl Gateway {
             options,
             apps,
             control_planes,
-            message_ids: MessageIds::new(RandomState::new().hash_one("message ids")),
+            message_ids: MessageIds::new(chance::number()),
             in_flight,
             metrics,
             clock,

@@ -1,14 +1,10 @@
 //! The life of a gateway of its own: bind, watch, serve, drain.
 
-use std::{
-    hash::{BuildHasher as _, RandomState},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use proto::{
-    convert,
+    chance, convert,
     plane::{
         descriptors,
         identity::Role,
@@ -107,9 +103,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
 /// A gateway's heartbeats only ask who is there.
 #[must_use]
 pub fn caller() -> Caller {
-    let random = RandomState::new();
-    let boot = u128::from(random.hash_one(0)) << 64 | u128::from(random.hash_one(1));
-    Caller { node_id: String::new(), boot_id: convert::id_bytes(boot) }
+    let boot_id = convert::id_bytes(chance::wide_number());
+    Caller { node_id: String::new(), boot_id }
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -9,6 +9,7 @@
 //! * [`watch`] keeps a gateway's or node's settings current.
 //! * [`plane`] is what each program does alike: read its configuration, listen, answer probes.
 
+pub mod chance;
 pub mod convert;
 pub mod link;
 pub mod plane;

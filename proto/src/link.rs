@@ -12,6 +12,11 @@ use tower::{BoxError, Service, ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::plane::mtls::Mtls;
 
+/// How long a connection knows a call that was given up. HTTP/2 takes a second by default, of the real clock: then
+/// frames that come late look like the peer's mistake, and a simulation, whose clock is another one, has more
+/// than one trace.
+const RESET_REMEMBERED: Duration = Duration::from_secs(30);
+
 /// A gRPC connection to a plane; cheap to clone.
 pub type Link = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, LinkError>;
 
@@ -77,6 +82,8 @@ fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {
         .http2_keep_alive_interval(Duration::from_secs(2))
         .keep_alive_timeout(Duration::from_secs(2))
         .keep_alive_while_idle(true)
+        // What was on its way for a call that was given up comes later than that only where its link was cut.
+        .http2_reset_stream_duration(RESET_REMEMBERED)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20);
     Ok(endpoint)

@@ -2,13 +2,12 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    hash::{BuildHasher as _, RandomState},
     sync::Arc,
     time::Duration,
 };
 
 use model::{AppId, MessageIds};
-use proto::watch::AppsReceiver;
+use proto::{chance, watch::AppsReceiver};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -59,7 +58,7 @@ impl Courier {
         metrics: WebhookMetrics,
         stop: watch::Receiver<Option<Instant>>,
     ) -> Self {
-        let ids = Arc::new(MessageIds::new(random()));
+        let ids = Arc::new(MessageIds::new(chance::number()));
         let (backlogs, alarms) = (HashMap::new(), BTreeSet::new());
         Self { intake, apps, following: true, backlogs, alarms, calls, ids, metrics, stop }
     }
@@ -207,7 +206,7 @@ impl Courier {
     fn ended(&mut self, ended: &Ended) {
         let now = now();
         let Some(kept) = self.backlogs.get_mut(&ended.app) else { return };
-        let share = random() as f64 / u64::MAX as f64;
+        let share = chance::number() as f64 / u64::MAX as f64;
         let fate = kept.backlog.ended(ended.target, &ended.outcome, share, now.at);
         let Some((fate, target)) = fate else { return };
         if ended.outcome != Outcome::Taken {
@@ -280,9 +279,4 @@ fn now() -> Moment {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let time_ms = since.map_or(0, |since| since.as_millis() as u64);
     Moment { at: Instant::now().into_std(), time_ms }
-}
-
-/// 64 bits of the randomness that the standard library takes from the system.
-fn random() -> u64 {
-    RandomState::new().hash_one(0)
 }

@@ -100,6 +100,7 @@ impl World<'_> {
             .tcp_capacity(1 << 16)
             .rng_seed(seed);
         let mut sim = builder.build();
+        proto::chance::follow(seed);
         let recorder = Recorder::new();
         let lives = Arc::<AtomicU64>::default();
         let mut terminate = Vec::new();
