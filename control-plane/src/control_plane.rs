@@ -99,9 +99,8 @@ impl ControlPlane {
         operations.register("dispatch", |registry| shards.register(registry));
         let message_ids = Arc::new(MessageIds::new(chance::number()));
         let warm = operations.condition("nodes");
-        let name = cluster
-            .name
-            .unwrap_or_else(|| format!("control-plane-{:08x}", chance::number() as u32));
+        let made_up = || format!("control-plane-{:08x}", chance::number() as u32);
+        let name = cluster.name.unwrap_or_else(made_up);
         let me = Identity { name: name.into(), address: cluster.address, owner };
         let parts = (Arc::clone(&shards), Arc::clone(&nodes));
         let replicas = Replicas::new(me, parts, metrics.clone());

@@ -19,12 +19,16 @@ const HEADER: &str = "carillon-clock-ms";
 /// Callers give up sooner: when the called one is silent for 750 ms.
 const AGE_MAX_MS: u64 = 2_000;
 
-/// Milliseconds since this process first asked; never 0.
+/// What a clock shows at first. From here on its varint is five bytes long, for a year: the processes of a
+/// simulation begin at times that chance gives, and what they send shall be as long all the same.
+const FIRST_MS: u64 = 1 << 28;
+
+/// Milliseconds since this process first asked, and some; never 0.
 #[must_use]
 pub fn clock_ms() -> u64 {
     static START: OnceLock<tokio::time::Instant> = OnceLock::new();
     let start = START.get_or_init(tokio::time::Instant::now);
-    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX) + 1
+    FIRST_MS.saturating_add(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
 
 /// What another process's clock shows, from what it said last; cheap to clone.
