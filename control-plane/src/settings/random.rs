@@ -1,7 +1,8 @@
-//! Randomness: for keys, secrets, nonces, and to spread out what would else happen at once.
+//! Randomness from the kernel, for keys, secrets and nonces; and what spreads out what would else happen at once.
 
 use std::time::Duration;
 
+use proto::chance;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 /// Random bytes from the kernel.
@@ -18,6 +19,6 @@ pub(super) fn hex<const N: usize>() -> String {
 
 /// Between three and five quarters of `around`.
 pub(super) fn jittered(around: Duration) -> Duration {
-    let share = f64::from(u16::from_be_bytes(bytes())) / f64::from(u16::MAX);
+    let share = chance::number() as f64 / u64::MAX as f64;
     around.mul_f64(0.75 + share / 2.0)
 }
