@@ -344,11 +344,8 @@ impl Replicas {
         let mut state = self.state();
         state.ownership.refused(&answer.stale);
         self.shards.inherit(&answer.places, now);
-        let (standings, heard) = (state.peers.standings(), self.nodes.owners_heard(now));
-        let is_alive = |owner: OwnerId| {
-            let mut alive = standings.iter().filter(|peer| peer.alive);
-            alive.any(|peer| peer.owner == owner) || heard.contains(&owner)
-        };
+        let heard = self.nodes.owners_heard(now);
+        let is_alive = |owner| state.peers.is_alive(owner) || heard.contains(&owner);
         let elsewhere = self.shards.note_passed(&answer.dispatched, is_alive, now);
         if !elsewhere.is_empty() {
             self.nodes.tell_elsewhere(node, &elsewhere);

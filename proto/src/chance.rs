@@ -18,12 +18,7 @@ pub fn follow(seed: u64) {
 #[must_use]
 pub fn number() -> u64 {
     match next() {
-        // Neighbours have nothing in common (SplitMix64's finalizer).
-        Some(next) => {
-            let mixed = (next ^ next >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            mixed ^ mixed >> 31
-        }
+        Some(next) => mixed(next),
         None => RandomState::new().hash_one(0),
     }
 }
@@ -32,6 +27,20 @@ pub fn number() -> u64 {
 #[must_use]
 pub fn wide_number() -> u128 {
     u128::from(number()) << 64 | u128::from(number())
+}
+
+/// From 0 to 1.
+#[must_use]
+pub fn share() -> f64 {
+    number() as f64 / u64::MAX as f64
+}
+
+/// Another number for each number; those of neighbours have nothing in common (SplitMix64's finalizer).
+#[must_use]
+pub fn mixed(number: u64) -> u64 {
+    let mixed = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
 }
 
 fn next() -> Option<u64> {

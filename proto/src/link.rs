@@ -82,7 +82,6 @@ fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {
         .http2_keep_alive_interval(Duration::from_secs(2))
         .keep_alive_timeout(Duration::from_secs(2))
         .keep_alive_while_idle(true)
-        // What was on its way for a call that was given up comes later than that only where its link was cut.
         .http2_reset_stream_duration(RESET_REMEMBERED)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20);

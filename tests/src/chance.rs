@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use proto::chance::mixed;
+
 /// A stream of numbers (splitmix64).
 #[derive(Clone, Debug)]
 pub struct Chance(u64);
@@ -21,9 +23,7 @@ impl Chance {
 
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        mixed(self.0)
     }
 
     /// A number below `end`.

@@ -133,6 +133,12 @@ impl Peers {
         self.by_address.values().any(|peer| peer.standing.owner == owner)
     }
 
+    /// Whether it answers us, or nodes that answer us.
+    pub(super) fn is_alive(&self, owner: OwnerId) -> bool {
+        let mut alive = self.by_address.values().filter(|peer| peer.standing.alive);
+        alive.any(|peer| peer.standing.owner == owner)
+    }
+
     /// Whether anything has changed since this was asked last.
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)

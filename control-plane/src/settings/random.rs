@@ -19,6 +19,5 @@ pub(super) fn hex<const N: usize>() -> String {
 
 /// Between three and five quarters of `around`.
 pub(super) fn jittered(around: Duration) -> Duration {
-    let share = chance::number() as f64 / u64::MAX as f64;
-    around.mul_f64(0.75 + share / 2.0)
+    around.mul_f64(0.75 + chance::share() / 2.0)
 }

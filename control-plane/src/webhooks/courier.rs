@@ -206,8 +206,7 @@ impl Courier {
     fn ended(&mut self, ended: &Ended) {
         let now = now();
         let Some(kept) = self.backlogs.get_mut(&ended.app) else { return };
-        let share = chance::number() as f64 / u64::MAX as f64;
-        let fate = kept.backlog.ended(ended.target, &ended.outcome, share, now.at);
+        let fate = kept.backlog.ended(ended.target, &ended.outcome, chance::share(), now.at);
         let Some((fate, target)) = fate else { return };
         if ended.outcome != Outcome::Taken {
             self.metrics.failed.inc();

@@ -56,10 +56,8 @@ impl Passed {
             Some(Origin { age_ms, .. }) => self.turn_of_late(stamp, age_ms, now),
         };
         // What comes again is known by its place where it is not by its id.
-        let turn = match cfg!(feature = "bug-no-message-ids") {
-            true if turn == Turn::Over => Turn::Next,
-            true | false => turn,
-        };
+        let forgets = cfg!(feature = "bug-no-message-ids");
+        let turn = if forgets && turn == Turn::Over { Turn::Next } else { turn };
         if turn == Turn::Next {
             (self.last, self.at) = (self.last.max(stamp), Some(now));
             if event.is_first() {

@@ -324,7 +324,8 @@ pub struct Dispatches {
     #[prost(message, repeated, tag = "1")]
     pub shards: ::prost::alloc::vec::Vec<ShardAge>,
     /// It was another control plane that did, at a time when the sender owned the shards too: they were cut off
-    /// from each other, and that one is no more. Whoever was in a channel there may have missed it, however long the node is attached.
+    /// from each other, and that one is no more. Whoever was in a channel there may have missed it, however long
+    /// the node is attached.
     #[prost(bool, tag = "2")]
     pub elsewhere: bool,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proto::v1::{Event, EventTags};
 use serde_json::{Value, json};
+use tests::chance::Chance;
 
 use super::cell::{Cell, Twist};
 
@@ -33,7 +34,7 @@ pub(super) struct Message {
 
 impl Message {
     pub(super) fn new(cell: &Cell, n: usize) -> Self {
-        let mut random = Random(n as u64 + 1);
+        let mut random = Chance::new(n as u64 + 1);
         let unusual = cell.twist == Twist::NonAscii;
         let asset = ASSETS[random.below(if unusual { ASSETS.len() } else { 3 })];
         let note = if unusual { NOTES[random.below(NOTES.len())] } else { "nothing to report" };
@@ -75,18 +76,5 @@ impl Message {
     /// What a client without deltas reads.
     pub(super) fn frame(&self, channel: &str) -> Value {
         json!({ "event": self.name, "channel": channel, "data": self.data, "tags": self.tags })
-    }
-}
-
-/// Numbers that are the same in each run (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((mixed ^ (mixed >> 31)) % end as u64) as usize
     }
 }
